@@ -1,0 +1,169 @@
+// Package db opens Farol's SQLite files and hands out transactions. It owns
+// the pragmas, the numbered migrations and the online copy; the SQL of a table
+// lives with the package that owns the table.
+//
+// # Design
+//
+// One connection writes, a small pool reads, both in WAL mode. Pragmas travel
+// in the data source name, because an Exec reaches one connection of a pool
+// only. A transaction carries one time, so rows written together agree.
+package db
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the only place that knows the driver
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// Set names one sequence of migrations.
+type Set string
+
+// The two databases.
+const (
+	Control Set = "control" // small: accounts, settings, runs; copied into the archive
+	Catalog Set = "catalog" // large: a view of the archive, rebuilt from it
+)
+
+// DB is one SQLite file.
+type DB struct {
+	w, r *sql.DB
+	now  func() time.Time
+	path string
+}
+
+// Tx is one transaction with one time.
+type Tx struct {
+	*sql.Tx
+	Now time.Time
+}
+
+// ErrDamaged means that the file is not a sound SQLite database. The catalog
+// can then be rebuilt, the control database recovered from its sealed copy.
+var ErrDamaged = errors.New("database file is damaged")
+
+// Open opens or creates the file at path, checks it and brings it to the
+// newest migration. now gives Tx.Now; nil means time.Now. It returns
+// [ErrDamaged] when SQLite refuses the file.
+func Open(ctx context.Context, path string, set Set, now func() time.Time) (*DB, error) {
+	if now == nil {
+		now = time.Now
+	}
+	if f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return nil, fmt.Errorf("open %s: %w", filepath.Base(path), err)
+	} else if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("open %s: %w", filepath.Base(path), err)
+	}
+	sync := "FULL"
+	if set == Catalog {
+		sync = "NORMAL" // the archive is the record: a lost tail is replayed
+	}
+	w, err := sql.Open("sqlite", dsn(path, sync, -32768, false))
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", filepath.Base(path), err)
+	}
+	w.SetMaxOpenConns(1)
+	d := &DB{w: w, now: now, path: path}
+	if err := d.migrate(ctx, set); err != nil {
+		return nil, errors.Join(fmt.Errorf("migrate %s: %w", filepath.Base(path), err), w.Close())
+	}
+	d.r, err = sql.Open("sqlite", dsn(path, sync, -16384, true))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s for reading: %w", filepath.Base(path), err), w.Close())
+	}
+	d.r.SetMaxOpenConns(4)
+	return d, nil
+}
+
+func dsn(path, sync string, cache int, readOnly bool) string {
+	q := url.Values{}
+	for _, p := range []string{
+		"journal_mode(WAL)", "synchronous(" + sync + ")", "busy_timeout(5000)", fmt.Sprintf("cache_size(%d)", cache),
+		"temp_store(MEMORY)", "secure_delete(ON)", "foreign_keys(ON)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)",
+	} {
+		q.Add("_pragma", p)
+	}
+	if readOnly {
+		q.Add("_pragma", "query_only(ON)")
+	} else {
+		q.Set("_txlock", "immediate")
+	}
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+}
+
+func (d *DB) migrate(ctx context.Context, set Set) error {
+	var ok string
+	if err := d.w.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&ok); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if ok != "ok" {
+		return fmt.Errorf("%w: %s", ErrDamaged, ok)
+	}
+	sub, err := fs.Sub(migrations, "migrations/"+string(set))
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, d.w, sub)
+	if err != nil {
+		return err
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+// Update runs fn in one write transaction and commits it when fn returns nil.
+func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
+	return run(ctx, d.w, d.now(), fn)
+}
+
+// View runs fn in one read transaction. Keep it short: the write-ahead log
+// cannot be reset under it.
+func (d *DB) View(ctx context.Context, fn func(*Tx) error) error { return run(ctx, d.r, d.now(), fn) }
+
+func run(ctx context.Context, pool *sql.DB, now time.Time, fn func(*Tx) error) error {
+	tx, err := pool.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	if err := fn(&Tx{tx, now}); err != nil {
+		return errors.Join(err, ignoreDone(tx.Rollback()))
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}
+
+// Copy writes one consistent, compact copy of the database to path, which
+// must not exist, while writing goes on.
+func (d *DB) Copy(ctx context.Context, path string) error {
+	if _, err := d.w.ExecContext(ctx, "VACUUM INTO ?", path); err != nil {
+		return fmt.Errorf("copy %s: %w", filepath.Base(d.path), err)
+	}
+	return os.Chmod(path, 0o600)
+}
+
+// Path is the file that d is.
+func (d *DB) Path() string { return d.path }
+
+// Close closes both pools.
+func (d *DB) Close() error { return errors.Join(d.r.Close(), d.w.Close()) }
