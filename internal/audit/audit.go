@@ -1,0 +1,393 @@
+// Package audit is the append-only log of everything done to or by Farol: who,
+// what, to which record, why, and with which result, in a Merkle tree whose
+// signed checkpoints an outsider can verify.
+//
+// It promises that an entry whose Append returned is on disk, that no entry
+// can be changed, dropped or reordered without every later checkpoint showing
+// it, and that a checkpoint never goes back. It never holds content: only
+// references and hashes.
+//
+// # Design
+//
+// Three files. entries.log holds the entries, each sealed with the key of
+// label "log" and prefixed by its length; hashes.log is the flat file of tree
+// hashes in the order of golang.org/x/mod/sumdb/tlog; checkpoint is a C2SP
+// signed note. The tree binds SHA-256(salt ‖ entry), so an entry's payload can
+// be dropped later without breaking a proof. Writing order: entries, hashes,
+// checkpoint. After a crash the hashes are cut to the last whole entry and
+// rebuilt from it; an entry beyond the last checkpoint is kept and signed.
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Box seals the payloads at rest.
+type Box interface {
+	Seal(plain, aad []byte) []byte
+	Open(sealed, aad []byte) ([]byte, error)
+}
+
+// ErrTampered means that the files do not agree with the signed checkpoint.
+// The log must then not be written any more.
+var ErrTampered = errors.New("the audit log does not match its checkpoint")
+
+// Log is an open audit log. It is safe for concurrent use.
+type Log struct {
+	dir    string
+	box    Box
+	signer note.Signer
+	verify note.Verifier
+	now    func() time.Time
+	log    *slog.Logger
+
+	mu      sync.RWMutex // guards all below
+	entries *os.File
+	hashes  *os.File
+	offsets []int64 // start of each entry in entries.log
+	end     int64   // end of entries.log
+	last    time.Time
+	tree    tlog.Tree
+	signed  []byte // newest checkpoint
+	waiting chan struct{}
+}
+
+// Options of [Open].
+type Options struct {
+	Box    Box
+	Signer note.Signer   // signs checkpoints; its name is the log's origin
+	Verify note.Verifier // of the same key
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// Open opens or creates the log in dir, repairs what a crash left and checks
+// it against its last checkpoint. It returns [ErrTampered] when they differ.
+func Open(dir string, opt Options) (*Log, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open audit log: %w", err)
+	}
+	l := &Log{dir: dir, box: opt.Box, signer: opt.Signer, verify: opt.Verify, now: opt.Now, log: opt.Log}
+	if l.now == nil {
+		l.now = time.Now
+	}
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if l.entries, err = os.OpenFile(filepath.Join(dir, "entries.log"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return nil, fmt.Errorf("open audit log: %w", err)
+	}
+	if l.hashes, err = os.OpenFile(filepath.Join(dir, "hashes.log"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("open audit log: %w", err), l.entries.Close())
+	}
+	if err := l.load(); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// Close closes the files.
+func (l *Log) Close() error { return errors.Join(l.entries.Close(), l.hashes.Close()) }
+
+// load reads the entry lengths, cuts a torn tail, brings hashes.log in step
+// and checks the checkpoint.
+func (l *Log) load() error {
+	size, err := l.entries.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("read audit log: %w", err)
+	}
+	var head [4]byte
+	for l.end < size {
+		if _, err := l.entries.ReadAt(head[:], l.end); err != nil {
+			break // torn header
+		}
+		n := int64(binary.BigEndian.Uint32(head[:]))
+		if n == 0 || l.end+4+n > size {
+			break // torn body
+		}
+		l.offsets = append(l.offsets, l.end)
+		l.end += 4 + n
+	}
+	old, err := os.ReadFile(filepath.Join(l.dir, "checkpoint"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("read audit checkpoint: %w", err)
+	}
+	var was tlog.Tree
+	if old != nil {
+		if was, err = OpenCheckpoint(old, l.verify); err != nil {
+			return fmt.Errorf("%w: %w", ErrTampered, err)
+		}
+	}
+	if int64(len(l.offsets)) < was.N {
+		return fmt.Errorf("%w: %d entries on disk, %d signed", ErrTampered, len(l.offsets), was.N)
+	}
+	if l.end < size {
+		if err := l.entries.Truncate(l.end); err != nil {
+			return fmt.Errorf("cut torn audit entry: %w", err)
+		}
+	}
+	return l.resume(was, old)
+}
+
+// resume rebuilds the hashes that are missing, then compares with the
+// checkpoint and signs what lies beyond it.
+func (l *Log) resume(was tlog.Tree, old []byte) error {
+	have, err := l.hashes.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("read audit hashes: %w", err)
+	}
+	n := int64(len(l.offsets))
+	whole := int64(0) // entries whose hashes are all there
+	for whole < n && tlog.StoredHashCount(whole+1)*tlog.HashSize <= have {
+		whole++
+	}
+	if err := l.hashes.Truncate(tlog.StoredHashCount(whole) * tlog.HashSize); err != nil {
+		return fmt.Errorf("cut torn audit hashes: %w", err)
+	}
+	l.tree.N = whole
+	for i := whole; i < n; i++ {
+		sealed, err := l.read(i)
+		if err != nil {
+			return err
+		}
+		leaf, _, err := l.open(i, sealed)
+		if err != nil {
+			return err
+		}
+		if err := l.addHash(leaf); err != nil {
+			return err
+		}
+	}
+	if was.N > 0 {
+		h, err := tlog.TreeHash(was.N, l)
+		if err != nil || h != was.Hash {
+			return fmt.Errorf("%w at size %d", ErrTampered, was.N)
+		}
+	}
+	if n > 0 {
+		if l.tree.Hash, err = tlog.TreeHash(n, l); err != nil {
+			return fmt.Errorf("hash audit log: %w", err)
+		}
+		_, e, err := l.entryAt(n - 1)
+		if err != nil {
+			return err
+		}
+		l.last = e.Time
+	}
+	l.signed = old
+	if n > was.N {
+		return l.sign()
+	}
+	return nil
+}
+
+// Append writes the events as consecutive entries and returns their numbers
+// after everything is on disk. No content may be in an event.
+func (l *Log) Append(ctx context.Context, events ...Event) ([]int64, error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seqs := make([]int64, 0, len(events))
+	var buf bytes.Buffer
+	var leaves [][]byte
+	var starts []int64
+	for _, ev := range events {
+		e := l.complete(ev, l.tree.N+int64(len(seqs)))
+		leaf, sealed, err := l.seal(e)
+		if err != nil {
+			return nil, err
+		}
+		starts = append(starts, l.end+int64(buf.Len()))
+		binary.Write(&buf, binary.BigEndian, uint32(len(sealed)))
+		buf.Write(sealed)
+		leaves = append(leaves, leaf)
+		seqs = append(seqs, e.Seq)
+	}
+	if _, err := l.entries.WriteAt(buf.Bytes(), l.end); err != nil {
+		return nil, fmt.Errorf("write audit entry: %w", err)
+	}
+	if err := l.entries.Sync(); err != nil {
+		return nil, fmt.Errorf("write audit entry: %w", err)
+	}
+	l.offsets = append(l.offsets, starts...)
+	l.end += int64(buf.Len())
+	for _, leaf := range leaves {
+		if err := l.addHash(leaf); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.sign(); err != nil {
+		return nil, err
+	}
+	if l.waiting != nil {
+		close(l.waiting)
+		l.waiting = nil
+	}
+	return seqs, nil
+}
+
+// Changed returns a channel that is closed at the next append.
+func (l *Log) Changed() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiting == nil {
+		l.waiting = make(chan struct{})
+	}
+	return l.waiting
+}
+
+// complete fills in what the log itself knows. Times never go backwards: a
+// clock that jumped is shown by the entry's own skew field.
+func (l *Log) complete(ev Event, seq int64) Entry {
+	t := l.now().UTC().Truncate(time.Millisecond)
+	e := Entry{Event: ev, Seq: seq, Time: t}
+	if t.Before(l.last) {
+		e.Skew = l.last.Sub(t).Milliseconds()
+		e.Time = l.last
+	}
+	l.last = e.Time
+	op := Operations[ev.Operation]
+	e.Laws, e.ISO, e.Personal, e.LogClass, e.Severity = op.Laws, op.ISO, op.Personal, op.Policy.Class, op.Policy.Severity
+	if op.ID == "" {
+		e.Severity = "warn"
+		e.Laws = []string{"unmapped"}
+	}
+	return e
+}
+
+func (l *Log) seal(e Entry) (leaf, sealed []byte, err error) {
+	text, err := json.Marshal(e)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode audit entry: %w", err)
+	}
+	salt := make([]byte, saltSize)
+	if _, err := rand.Read(salt); err != nil {
+		return nil, nil, fmt.Errorf("salt audit entry: %w", err)
+	}
+	plain := append(salt, text...)
+	sum := sha256.Sum256(plain)
+	return sum[:], l.box.Seal(plain, entryAAD(e.Seq)), nil
+}
+
+const saltSize = 16
+
+func entryAAD(seq int64) []byte { return fmt.Appendf(nil, "farol audit entry %d", seq) }
+
+func (l *Log) open(seq int64, sealed []byte) (leaf, plain []byte, err error) {
+	plain, err = l.box.Open(sealed, entryAAD(seq))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: open audit entry %d: %w", ErrTampered, seq, err)
+	}
+	if len(plain) < saltSize {
+		return nil, nil, fmt.Errorf("%w: audit entry %d is short", ErrTampered, seq)
+	}
+	sum := sha256.Sum256(plain)
+	return sum[:], plain, nil
+}
+
+func (l *Log) read(seq int64) ([]byte, error) {
+	if seq < 0 || seq >= int64(len(l.offsets)) {
+		return nil, fmt.Errorf("audit entry %d: %w", seq, ErrNotFound)
+	}
+	end := l.end
+	if seq+1 < int64(len(l.offsets)) {
+		end = l.offsets[seq+1]
+	}
+	b := make([]byte, end-l.offsets[seq]-4)
+	if _, err := l.entries.ReadAt(b, l.offsets[seq]+4); err != nil {
+		return nil, fmt.Errorf("read audit entry %d: %w", seq, err)
+	}
+	return b, nil
+}
+
+func (l *Log) addHash(leaf []byte) error {
+	hs, err := tlog.StoredHashes(l.tree.N, leaf, l)
+	if err != nil {
+		return fmt.Errorf("hash audit entry: %w", err)
+	}
+	var buf bytes.Buffer
+	for _, h := range hs {
+		buf.Write(h[:])
+	}
+	if _, err := l.hashes.WriteAt(buf.Bytes(), tlog.StoredHashCount(l.tree.N)*tlog.HashSize); err != nil {
+		return fmt.Errorf("write audit hashes: %w", err)
+	}
+	l.tree.N++
+	return nil
+}
+
+// ReadHashes implements tlog.HashReader over hashes.log.
+func (l *Log) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, x := range indexes {
+		if _, err := l.hashes.ReadAt(out[i][:], x*tlog.HashSize); err != nil {
+			return nil, fmt.Errorf("read audit hash %d: %w", x, err)
+		}
+	}
+	return out, nil
+}
+
+// sign makes the checkpoint of the tree as it is. The hashes reach the disk
+// before the note that speaks of them.
+func (l *Log) sign() error {
+	h, err := tlog.TreeHash(l.tree.N, l)
+	if err != nil {
+		return fmt.Errorf("hash audit log: %w", err)
+	}
+	l.tree.Hash = h
+	if err := l.hashes.Sync(); err != nil {
+		return fmt.Errorf("write audit hashes: %w", err)
+	}
+	signed, err := note.Sign(&note.Note{Text: checkpointText(l.signer.Name(), l.tree)}, l.signer)
+	if err != nil {
+		return fmt.Errorf("sign audit checkpoint: %w", err)
+	}
+	if err := writeFile(filepath.Join(l.dir, "checkpoint"), signed); err != nil {
+		return fmt.Errorf("write audit checkpoint: %w", err)
+	}
+	l.signed = signed
+	return nil
+}
+
+// writeFile replaces path so that a crash leaves the old or the new bytes.
+func writeFile(path string, b []byte) error {
+	tmp := path + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,81 @@
+package audit
+
+import (
+	_ "embed"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Event is what a caller says happened. Object and Detail carry references,
+// counts and hashes only, never content, names or secrets.
+type Event struct {
+	Actor     string            `json:"actor"` // account name, "system" or "dingtalk"
+	Role      string            `json:"actor_role,omitempty"`
+	Session   string            `json:"session,omitempty"` // short blind id
+	Source    string            `json:"source_ip,omitempty"`
+	Operation string            `json:"operation"` // an id of operations.yaml
+	Object    string            `json:"object_ref,omitempty"`
+	Hash      string            `json:"object_hash,omitempty"` // hexadecimal SHA-256 or Merkle root
+	Purpose   string            `json:"purpose,omitempty"`
+	Approval  string            `json:"approval_ref,omitempty"`
+	Outcome   string            `json:"outcome"` // ok, denied, failed, partial
+	Detail    map[string]string `json:"detail,omitempty"`
+}
+
+// Entry is an event as it stands in the log.
+type Entry struct {
+	Seq  int64     `json:"seq"`
+	Time time.Time `json:"time_utc"`
+	Event
+	Laws     []string `json:"law_tags,omitempty"`
+	ISO      []string `json:"iso_tags,omitempty"`
+	Personal []string `json:"pd_category,omitempty"`
+	LogClass string   `json:"log_class,omitempty"`
+	Severity string   `json:"severity,omitempty"`
+	Skew     int64    `json:"clock_back_ms,omitempty"` // the clock stood this far behind the entry before
+}
+
+// Operation is one row of operations.yaml.
+type Operation struct {
+	ID       string            `yaml:"id"`
+	Title    map[string]string `yaml:"title"`
+	Laws     []string          `yaml:"laws"`
+	ISO      []string          `yaml:"iso"`
+	Personal []string          `yaml:"personal_data"`
+	Policy   struct {
+		Border   string `yaml:"cross_border"`
+		Class    string `yaml:"log_class"`
+		Severity string `yaml:"severity"`
+	} `yaml:"policy"`
+}
+
+// Law is one legal text that an operation is tagged with. Status V and S may
+// be shown, U may not.
+type Law struct {
+	Law     string `yaml:"law"`
+	Article string `yaml:"article"`
+	ZH      string `yaml:"zh"`
+	PT      string `yaml:"pt"`
+	EN      string `yaml:"en"`
+	Status  string `yaml:"status"`
+}
+
+//go:embed operations.yaml
+var operationsFile []byte
+
+// Operations and Laws are the tables of operations.yaml by id.
+var Operations, Laws = func() (map[string]Operation, map[string]Law) {
+	var f struct {
+		Laws       map[string]Law `yaml:"laws"`
+		Operations []Operation    `yaml:"operations"`
+	}
+	if err := yaml.Unmarshal(operationsFile, &f); err != nil {
+		panic("operations.yaml: " + err.Error()) // embedded: wrong only if the build is
+	}
+	m := make(map[string]Operation, len(f.Operations))
+	for _, op := range f.Operations {
+		m[op.ID] = op
+	}
+	return m, f.Laws
+}()

@@ -1,0 +1,153 @@
+package audit
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// ErrNotFound means that no such entry exists.
+var ErrNotFound = errors.New("no such audit entry")
+
+// Size is the number of entries.
+func (l *Log) Size() int64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.tree.N
+}
+
+// Checkpoint is the newest signed checkpoint.
+func (l *Log) Checkpoint() []byte {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.signed
+}
+
+// entryAt reads one entry; the caller holds the lock.
+func (l *Log) entryAt(seq int64) ([]byte, Entry, error) {
+	var e Entry
+	sealed, err := l.read(seq)
+	if err != nil {
+		return nil, e, err
+	}
+	_, plain, err := l.open(seq, sealed)
+	if err != nil {
+		return nil, e, err
+	}
+	if err := json.Unmarshal(plain[saltSize:], &e); err != nil {
+		return nil, e, fmt.Errorf("%w: decode audit entry %d: %w", ErrTampered, seq, err)
+	}
+	return plain, e, nil
+}
+
+// Entry returns entry seq.
+func (l *Log) Entry(seq int64) (Entry, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	_, e, err := l.entryAt(seq)
+	return e, err
+}
+
+// Filter chooses entries; zero fields match everything.
+type Filter struct {
+	Operation string
+	Actor     string
+	Object    string
+	Outcome   string
+	From, To  time.Time
+}
+
+func (f Filter) match(e *Entry) bool {
+	return (f.Operation == "" || e.Operation == f.Operation) && (f.Actor == "" || e.Actor == f.Actor) &&
+		(f.Object == "" || e.Object == f.Object) && (f.Outcome == "" || e.Outcome == f.Outcome) &&
+		(f.From.IsZero() || !e.Time.Before(f.From)) && (f.To.IsZero() || e.Time.Before(f.To))
+}
+
+// List returns at most n matching entries, newest first, numbered below
+// before (0: from the newest), and the number to go on from (0: no more).
+func (l *Log) List(f Filter, before int64, n int) ([]Entry, int64, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if before <= 0 || before > l.tree.N {
+		before = l.tree.N
+	}
+	var out []Entry
+	for i := before - 1; i >= 0; i-- {
+		_, e, err := l.entryAt(i)
+		if err != nil {
+			return nil, 0, err
+		}
+		if !f.From.IsZero() && e.Time.Before(f.From) {
+			break
+		}
+		if f.match(&e) {
+			if out = append(out, e); len(out) == n {
+				return out, i, nil
+			}
+		}
+	}
+	return out, 0, nil
+}
+
+// Inclusion proves entry seq inside the newest checkpoint.
+func (l *Log) Inclusion(seq int64) (*EntryProof, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	plain, _, err := l.entryAt(seq)
+	if err != nil {
+		return nil, err
+	}
+	p, err := tlog.ProveRecord(l.tree.N, seq, l)
+	if err != nil {
+		return nil, fmt.Errorf("prove audit entry %d: %w", seq, err)
+	}
+	return &EntryProof{Seq: seq, Salt: plain[:saltSize], Entry: plain[saltSize:], Path: hashTexts(p), Checkpoint: string(l.signed)}, nil
+}
+
+// Consistency proves that the log of size old is a prefix of the newest one.
+func (l *Log) Consistency(old int64) ([]tlog.Hash, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.consistency(old)
+}
+
+func (l *Log) consistency(old int64) ([]tlog.Hash, error) {
+	if old == 0 {
+		return nil, nil
+	}
+	p, err := tlog.ProveTree(l.tree.N, old, l)
+	if err != nil {
+		return nil, fmt.Errorf("prove audit log since %d: %w", old, err)
+	}
+	return p, nil
+}
+
+// Since returns the newest checkpoint with the proof that it extends the log
+// of size old, both of one moment.
+func (l *Log) Since(old int64) (checkpoint []byte, proof []tlog.Hash, err error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if proof, err = l.consistency(min(old, l.tree.N)); err != nil {
+		return nil, nil, err
+	}
+	return l.signed, proof, nil
+}
+
+// Raw returns the sealed bytes of entries [from, to) as they lie on disk, for
+// the off-site copy.
+func (l *Log) Raw(from, to int64) ([][]byte, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	var out [][]byte
+	for i := from; i < min(to, l.tree.N); i++ {
+		b, err := l.read(i)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
