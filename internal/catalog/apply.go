@@ -1,0 +1,351 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"farol/internal/db"
+	"farol/internal/record"
+)
+
+// Bits of a row's state.
+const (
+	Tombstone  = 1 << iota // upstream no longer shows the item
+	Incomplete             // an attachment could not be fetched yet
+	Describes              // the row describes its container, dept or person
+	Private                // of a 1:1 conversation
+)
+
+// Row is one record of a commit as the catalog takes it.
+type Row struct {
+	Ref       record.Ref
+	Ver       record.Hash // SHA-256 of what was received
+	Time      time.Time
+	Author    Person
+	Class     record.Class
+	State     int
+	Bytes     int64
+	Index     int // leaf in the commit
+	Loc       record.Loc
+	Text      string            // what search finds, in plaintext; only blind tokens are kept
+	Dept      int64             // owning department
+	Container *record.Container // set on rows that describe one
+	OfDept    *record.Dept      // set on rows that describe a department
+	Gone      bool              // the described thing is gone upstream
+}
+
+// Person is an upstream person key and the name seen with it.
+type Person struct{ Key, Name string }
+
+// Apply adds the rows of commit seq in one transaction and marks it applied.
+// Applying a commit again does nothing.
+func (c *Catalog) Apply(ctx context.Context, seq uint64, rows []Row) error {
+	order := make([]int, len(rows))
+	docs := make([]string, len(rows))
+	for i := range rows {
+		order[i] = i
+		if rows[i].Text != "" {
+			docs[i] = c.blind.document(rows[i].Text)
+		}
+	}
+	// FTS5 flushes its buffer when a row id goes backwards.
+	slices.SortStableFunc(order, func(a, b int) int { return rows[a].Time.Compare(rows[b].Time) })
+	err := c.db.Update(ctx, func(tx *db.Tx) error {
+		done, err := applied(ctx, tx)
+		if err != nil || seq <= done {
+			return err
+		}
+		w, err := newWriter(ctx, c, tx)
+		if err != nil {
+			return err
+		}
+		defer w.close()
+		for _, i := range order {
+			if err := w.row(ctx, seq, &rows[i], docs[i]); err != nil {
+				return err
+			}
+		}
+		return setMeta(ctx, tx, "applied", strconv.FormatUint(seq, 10))
+	})
+	if err != nil {
+		c.mu.Lock()
+		clear(c.free) // hints from a transaction that did not happen
+		clear(c.segs)
+		clear(c.names)
+		c.mu.Unlock()
+		return fmt.Errorf("apply commit %d: %w", seq, err)
+	}
+	return nil
+}
+
+func applied(ctx context.Context, tx *db.Tx) (uint64, error) {
+	var v string
+	err := tx.QueryRowContext(ctx, "SELECT value FROM meta WHERE name='applied'").Scan(&v)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	} else if err != nil {
+		return 0, err
+	}
+	return strconv.ParseUint(v, 10, 64)
+}
+
+// writer holds the prepared statements and look-ups of one transaction.
+type writer struct {
+	c          *Catalog
+	tx         *db.Tx
+	stmts      []*sql.Stmt
+	insert     *sql.Stmt
+	fts        *sql.Stmt
+	supersede  *sql.Stmt
+	taken      *sql.Stmt
+	containers map[int64]bool
+	segs       map[string]int64
+	people     map[string]int64
+}
+
+func newWriter(ctx context.Context, c *Catalog, tx *db.Tx) (*writer, error) {
+	w := &writer{c: c, tx: tx, containers: map[int64]bool{}, segs: map[string]int64{}, people: map[string]int64{}}
+	var err error
+	prep := func(q string) *sql.Stmt {
+		if err != nil {
+			return nil
+		}
+		var s *sql.Stmt
+		if s, err = tx.PrepareContext(ctx, q); err == nil {
+			w.stmts = append(w.stmts, s)
+		}
+		return s
+	}
+	w.insert = prep(`INSERT INTO rec(id,container,dept,kind,class,author,ms,item,ver,state,seq,idx,bytes,seg,off,len) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`)
+	w.fts = prep(`INSERT INTO fts(rowid,x) VALUES(?,?)`)
+	w.supersede = prep(`UPDATE rec SET until=? WHERE item=? AND until=0`)
+	w.taken = prep(`SELECT 1 FROM rec WHERE id=?`)
+	return w, err
+}
+
+func (w *writer) close() {
+	for _, s := range w.stmts {
+		s.Close()
+	}
+}
+
+func ver64(h record.Hash) int64 { return int64(binary.BigEndian.Uint64(h[:8]) >> 1) }
+
+func (w *writer) row(ctx context.Context, seq uint64, r *Row, doc string) error {
+	kind, ok := kindNumber[r.Ref.Kind]
+	if !ok {
+		return fmt.Errorf("kind %q has no number", r.Ref.Kind)
+	}
+	cont := w.c.blind.name("container", string(r.Ref.Kind), r.Ref.Container)
+	if err := w.container(ctx, cont, kind, r); err != nil {
+		return err
+	}
+	if r.OfDept != nil {
+		if err := w.dept(ctx, r.OfDept); err != nil {
+			return err
+		}
+	}
+	author, err := w.person(ctx, r.Author)
+	if err != nil {
+		return err
+	}
+	seg, err := w.seg(ctx, r.Loc.Seg)
+	if err != nil {
+		return err
+	}
+	item := w.c.blind.name("item", string(r.Ref.Kind), r.Ref.Container, r.Ref.ID)
+	if _, err := w.supersede.ExecContext(ctx, seq, item); err != nil {
+		return err
+	}
+	id, err := w.slot(ctx, r.Time)
+	if err != nil {
+		return err
+	}
+	if _, err := w.insert.ExecContext(ctx, id, cont, r.Dept, kind, int(r.Class), author, r.Time.UnixMilli(), item, ver64(r.Ver), r.State,
+		seq, r.Index, r.Bytes, seg, r.Loc.Off, r.Loc.Len); err != nil {
+		return err
+	}
+	if doc != "" {
+		if _, err := w.fts.ExecContext(ctx, id, doc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// slotEpoch keeps row ids positive and small.
+var slotEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+
+// slot finds the first free row id of a time.
+func (w *writer) slot(ctx context.Context, t time.Time) (int64, error) {
+	sec := max(t.Unix()-slotEpoch, 1)
+	w.c.mu.Lock()
+	id, ok := w.c.free[sec]
+	w.c.mu.Unlock()
+	if !ok {
+		id = sec * 4
+	}
+	for {
+		var one int
+		err := w.taken.QueryRowContext(ctx, id).Scan(&one)
+		if errors.Is(err, sql.ErrNoRows) {
+			break
+		} else if err != nil {
+			return 0, err
+		}
+		id++
+	}
+	w.c.mu.Lock()
+	if len(w.c.free) > 1<<14 {
+		clear(w.c.free)
+	}
+	w.c.free[sec] = id + 1
+	w.c.mu.Unlock()
+	return id, nil
+}
+
+func (w *writer) container(ctx context.Context, id int64, kind int, r *Row) error {
+	if r.Container == nil {
+		if w.containers[id] {
+			return nil
+		}
+		w.containers[id] = true
+		var one int
+		err := w.tx.QueryRowContext(ctx, "SELECT 1 FROM container WHERE id=?", id).Scan(&one)
+		if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		r.Container = &record.Container{Kind: r.Ref.Kind, ID: r.Ref.Container, Dept: r.Dept, Private: r.State&Private != 0}
+	}
+	key := binary.BigEndian.AppendUint64(nil, uint64(id))
+	sealed, err := w.c.sealJSON(r.Container, "container", key)
+	if err != nil {
+		return err
+	}
+	_, err = w.tx.ExecContext(ctx, `INSERT INTO container(id,key,kind,dept,private,gone,sealed) VALUES(?,?,?,?,?,?,?)
+		ON CONFLICT(id) DO UPDATE SET dept=excluded.dept, private=excluded.private, gone=excluded.gone, sealed=excluded.sealed`,
+		id, key, kind, r.Container.Dept, r.Container.Private, r.Gone, sealed)
+	if err != nil {
+		return err
+	}
+	w.containers[id] = true
+	// the container decides who owns what it holds
+	_, err = w.tx.ExecContext(ctx, "UPDATE rec SET dept=? WHERE container=? AND dept<>?", r.Container.Dept, id, r.Container.Dept)
+	return err
+}
+
+func (w *writer) dept(ctx context.Context, d *record.Dept) error {
+	key := strconv.AppendInt(nil, d.ID, 10)
+	sealed, err := w.c.sealJSON(d.Name, "dept", key)
+	if err != nil {
+		return err
+	}
+	_, err = w.tx.ExecContext(ctx, `INSERT INTO dept(id,parent,sealed) VALUES(?,?,?)
+		ON CONFLICT(id) DO UPDATE SET parent=excluded.parent, sealed=excluded.sealed`, d.ID, d.Parent, sealed)
+	return err
+}
+
+func (w *writer) person(ctx context.Context, p Person) (int64, error) {
+	if p.Key == "" {
+		return 0, nil
+	}
+	if id, ok := w.people[p.Key]; ok {
+		return id, nil
+	}
+	id := w.c.blind.name("person", p.Key)
+	key := binary.BigEndian.AppendUint64(nil, uint64(id))
+	var sealed []byte
+	err := w.tx.QueryRowContext(ctx, "SELECT sealed FROM person WHERE id=?", id).Scan(&sealed)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, err
+	}
+	var was Person
+	if err == nil {
+		if err := w.c.openJSON(sealed, &was, "person", key); err != nil {
+			return 0, err
+		}
+	}
+	if was.Key == "" || (p.Name != "" && p.Name != was.Name) {
+		if sealed, err = w.c.sealJSON(p, "person", key); err != nil {
+			return 0, err
+		}
+		if _, err := w.tx.ExecContext(ctx, `INSERT INTO person(id,key,sealed) VALUES(?,?,?)
+			ON CONFLICT(id) DO UPDATE SET sealed=excluded.sealed`, id, key, sealed); err != nil {
+			return 0, err
+		}
+		w.c.mu.Lock()
+		delete(w.c.names, id)
+		w.c.mu.Unlock()
+	}
+	w.people[p.Key] = id
+	return id, nil
+}
+
+func (w *writer) seg(ctx context.Context, name string) (int64, error) {
+	if id, ok := w.segs[name]; ok {
+		return id, nil
+	}
+	var id int64
+	err := w.tx.QueryRowContext(ctx, "SELECT id FROM seg WHERE name=?", name).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = w.tx.QueryRowContext(ctx, "INSERT INTO seg(name) VALUES(?) RETURNING id", name).Scan(&id)
+	}
+	if err != nil {
+		return 0, err
+	}
+	w.segs[name] = id
+	return id, nil
+}
+
+// Move says that a fold carried a record elsewhere.
+type Move struct{ From, To record.Loc }
+
+// Relocate applies the moves of one fold in one transaction, once.
+func (c *Catalog) Relocate(ctx context.Context, fold string, moves func(yield func(Move) bool)) error {
+	err := c.db.Update(ctx, func(tx *db.Tx) error {
+		var was string
+		err := tx.QueryRowContext(ctx, "SELECT value FROM meta WHERE name='fold'").Scan(&was)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if was == fold {
+			return nil
+		}
+		w := &writer{c: c, tx: tx, segs: map[string]int64{}}
+		move, err := tx.PrepareContext(ctx, "UPDATE rec SET seg=?, off=?, len=? WHERE seg=? AND off=?")
+		if err != nil {
+			return err
+		}
+		defer move.Close()
+		for m := range moves {
+			from, err := w.seg(ctx, m.From.Seg)
+			if err != nil {
+				return err
+			}
+			to, err := w.seg(ctx, m.To.Seg)
+			if err != nil {
+				return err
+			}
+			if _, err := move.ExecContext(ctx, to, m.To.Off, m.To.Len, from, m.From.Off); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM seg WHERE NOT EXISTS(SELECT 1 FROM rec WHERE rec.seg=seg.id)"); err != nil {
+			return err
+		}
+		return setMeta(ctx, tx, "fold", fold)
+	})
+	c.mu.Lock()
+	clear(c.segs)
+	c.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("relocate fold %s: %w", fold, err)
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package catalog
+
+import (
+	"context"
+	"time"
+
+	"farol/internal/record"
+)
+
+// Query is a search.
+type Query struct {
+	Expr      Expr
+	From, To  time.Time // item time, zero = open
+	Kind      record.Kind
+	Dept      []int64 // already expanded; empty = the scope's
+	Container int64
+	Author    int64
+	AsOf      uint64
+	Before    int64 // keyset: ids below, 0 = from the newest
+	Limit     int
+}
+
+// SearchTimeout bounds one question to the index.
+const SearchTimeout = 2 * time.Second
+
+// Search proposes records, newest first, of every version. The caller opens
+// each, verifies it with [Expr.Find] and asks again with Before when too few
+// remain. The scope is in the SQL.
+func (c *Catalog) Search(ctx context.Context, s record.Scope, q Query) ([]Hit, error) {
+	ctx, cancel := context.WithTimeout(ctx, SearchTimeout)
+	defer cancel()
+	cond, args := c.filter(s, &q)
+	sqlText := "SELECT " + hitColumns + " FROM fts f CROSS JOIN rec r ON r.id=f.rowid WHERE f.fts MATCH ? AND f.rowid<? AND " + cond + " ORDER BY f.rowid DESC LIMIT ?"
+	before := q.Before
+	if before == 0 {
+		before = 1 << 62
+	}
+	if !q.To.IsZero() {
+		// one slack hour: a full second spills its rows into later slots
+		before = min(before, (q.To.Unix()-slotEpoch+3600)*4)
+	}
+	all := append([]any{q.Expr.match(c.blind), before}, args...)
+	return c.hits(ctx, sqlText, append(all, q.Limit))
+}
+
+// CountUpTo counts proposals up to max: exact for single terms, an upper bound
+// for phrases.
+func (c *Catalog) CountUpTo(ctx context.Context, s record.Scope, q Query, max int) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, SearchTimeout)
+	defer cancel()
+	cond, args := c.filter(s, &q)
+	all := append([]any{q.Expr.match(c.blind)}, args...)
+	var n int
+	err := c.viewRow(ctx, "SELECT count(*) FROM (SELECT 1 FROM fts f CROSS JOIN rec r ON r.id=f.rowid WHERE f.fts MATCH ? AND "+cond+" LIMIT ?)", append(all, max), &n)
+	return n, err
+}
+
+func (c *Catalog) filter(s record.Scope, q *Query) (string, []any) {
+	if len(q.Dept) > 0 && s.All {
+		s.All, s.Depts = false, q.Dept
+	} else if len(q.Dept) > 0 {
+		s.Depts = intersect(s.Depts, q.Dept)
+	}
+	cond, args := c.scope(s)
+	add := func(text string, v any) {
+		cond += " AND " + text
+		args = append(args, v)
+	}
+	if !q.From.IsZero() {
+		add("r.ms>=?", q.From.UnixMilli())
+	}
+	if !q.To.IsZero() {
+		add("r.ms<?", q.To.UnixMilli())
+	}
+	if q.Kind != "" {
+		add("r.kind=?", kindNumber[q.Kind])
+	}
+	if q.Container != 0 {
+		add("r.container=?", q.Container)
+	}
+	if q.Author != 0 {
+		add("r.author=?", q.Author)
+	}
+	if q.AsOf != 0 {
+		add("r.seq<=?", int64(q.AsOf))
+	}
+	return cond, args
+}
+
+func intersect(a, b []int64) []int64 {
+	in := make(map[int64]bool, len(b))
+	for _, x := range b {
+		in[x] = true
+	}
+	var out []int64
+	for _, x := range a {
+		if in[x] {
+			out = append(out, x)
+		}
+	}
+	return out
+}
