@@ -235,7 +235,10 @@ func (w *writer) container(ctx context.Context, id int64, kind int, r *Row) erro
 		return err
 	}
 	w.containers[id] = true
-	// the container decides who owns what it holds
+	if r.Ref.Kind != record.Chat && r.Ref.Kind != record.Files {
+		return nil
+	}
+	// a group or a space decides who owns what it holds
 	_, err = w.tx.ExecContext(ctx, "UPDATE rec SET dept=? WHERE container=? AND dept<>?", r.Container.Dept, id, r.Container.Dept)
 	return err
 }

@@ -1,0 +1,173 @@
+// Package connector is the contract that every kind of data meets: how to list
+// what holds it, how to read it from cursor to cursor, and what an item looks
+// like to a person. One folder below holds one kind; all lists them.
+//
+// A connector reads upstream and shapes records. It decides nothing about
+// storage, keeps no state between calls, and never treats absence from a page
+// as a deletion.
+package connector
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"farol/internal/dingtalk"
+	"farol/internal/record"
+)
+
+// Connector is one kind of data.
+type Connector interface {
+	Kind() record.Kind
+	// Sources lists what holds items of this kind now, with the records that
+	// describe each. An incomplete listing returns what it has and the error.
+	Sources(ctx context.Context, env *Env) ([]Source, error)
+	// Pull reads one source and hands over pages, oldest first. cursor is the
+	// last page's Cursor, "" for the beginning; with full set, everything is
+	// read again from the beginning. emit returns after the page is durable;
+	// when it fails Pull returns that error at once.
+	Pull(ctx context.Context, env *Env, src Source, cursor string, full bool, emit func(Page) error) error
+	// Document shows an item of this kind.
+	Document(rec *record.Record) (Document, error)
+}
+
+// Eventer is implemented by kinds that DingTalk sends events for.
+type Eventer interface {
+	// Hint says what an event makes worth reading; ok is false when the event
+	// is of another kind.
+	Hint(ev dingtalk.Event) (h Hint, ok bool)
+	// PullItem reads one item that a hint named.
+	PullItem(ctx context.Context, env *Env, src Source, id string) (Item, error)
+}
+
+// Confirmer is implemented by kinds whose full listing can show that an item
+// is gone. Gone asks about one item that a complete walk did not list.
+type Confirmer interface {
+	Gone(ctx context.Context, env *Env, rec *record.Record) (bool, error)
+}
+
+// Hint is what an event is worth: read this source on from its cursor, or this
+// one item of it.
+type Hint struct {
+	Container string // "" = list the sources anew
+	Item      string
+}
+
+// Env is what a connector may use during one run.
+type Env struct {
+	Client   *dingtalk.Client
+	CorpID   string
+	Operator string   // unionId of the employee named for drive access
+	Readers  []string // userIds of members whose consent stands
+	People   *Directory
+	Log      *slog.Logger
+	Now      func() time.Time
+	// Conversations gives the files kind the groups that the chat kind found.
+	Conversations func() []Source
+}
+
+// Source is a container with how to read it.
+type Source struct {
+	record.Container
+	Describe []record.Record // the listing's own rows: ID "@" and the like
+	Via      []string        // members who can read it, first choice first
+}
+
+// Item is a record whose attached bytes are still upstream.
+type Item struct {
+	Rec    record.Record
+	Attach []Attachment
+}
+
+// Attachment is bytes that belong to an item.
+type Attachment struct {
+	Key  string // stable upstream name inside the item, for gaps
+	Name string
+	Size int64 // as listed upstream, -1 unknown
+	Open func(ctx context.Context) (io.ReadCloser, int64, error)
+}
+
+// Page is some items and the cursor that stands after them.
+type Page struct {
+	Items  []Item
+	Cursor string // "" leaves the stored cursor as it is
+	Walked bool   // the walk from beginning to end is complete
+	Lost   []Lost // items that were listed but could not be read
+}
+
+// Lost is a listed item that this page does not hold, with the reason.
+type Lost struct {
+	ID  string
+	Err error
+}
+
+// Describing is the prefix of the ids of records that describe a container.
+const Describing = "@"
+
+// IsDescribing reports whether a record describes its container.
+func IsDescribing(ref record.Ref) bool { return len(ref.ID) > 0 && ref.ID[0] == '@' }
+
+// Document is an item as a person sees it. Every kind fills the same fields,
+// so no other package learns the kind.
+type Document struct {
+	Title  string
+	Body   string
+	Author Person
+	Time   time.Time
+	Fields []Field
+	Files  []string // names of attachments, in the order of the record's blobs
+	Reply  *Quote
+	State  State
+	// set on records that describe something
+	Container *record.Container
+	Dept      *record.Dept
+}
+
+// Person is an upstream person key with the name seen with it.
+type Person struct{ Key, Name string }
+
+// Field is a labelled value. Label is a message id of the catalogs when it
+// begins with "field.", else upstream's own words.
+type Field struct{ Label, Value string }
+
+// Quote is the message an item answers.
+type Quote struct{ Author, Text string }
+
+// State is what happened to an item upstream.
+type State struct {
+	Edited   time.Time
+	Recalled bool
+	Running  bool // an approval still under way
+}
+
+// Text is what search finds of a document.
+func (d *Document) Text() string {
+	n := len(d.Title) + len(d.Body) + 2
+	for _, f := range d.Fields {
+		n += len(f.Value) + 1
+	}
+	b := make([]byte, 0, n)
+	add := func(s string) {
+		if s == "" {
+			return
+		}
+		if len(b) > 0 {
+			b = append(b, '\n')
+		}
+		b = append(b, s...)
+	}
+	add(d.Title)
+	add(d.Body)
+	for _, f := range d.Fields {
+		add(f.Value)
+	}
+	for _, f := range d.Files {
+		add(f)
+	}
+	return string(b)
+}
+
+// IsGone reports whether err says that upstream no longer has the item.
+func IsGone(err error) bool { return errors.Is(err, dingtalk.ErrNotFound) }
