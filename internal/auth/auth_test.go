@@ -1,0 +1,171 @@
+package auth
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+
+	"farol/internal/db"
+)
+
+type xorBox struct{}
+
+func (xorBox) Seal(p, _ []byte) []byte {
+	out := make([]byte, len(p))
+	for i, b := range p {
+		out[i] = b ^ 0x5A
+	}
+	return out
+}
+func (b xorBox) Open(s, a []byte) ([]byte, error) { return b.Seal(s, a), nil }
+
+const goodPassword = "correct horse 電池 釘書"
+
+type fixture struct {
+	*Accounts
+	now    time.Time
+	secret Secret
+	path   string
+}
+
+func (f *fixture) code() string {
+	c, _ := totp.GenerateCode(f.secret.Text, f.now)
+	return c
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{now: time.Unix(1.8e9, 0), path: filepath.Join(t.TempDir(), "control.db")}
+	clock := func() time.Time { return f.now }
+	d, err := db.Open(t.Context(), f.path, db.Control, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	if f.Accounts, err = New(d, xorBox{}, clock); err != nil {
+		t.Fatal(err)
+	}
+	f.params.Memory, f.params.Iterations = 8, 1 // speed; the real cost is not what is tested
+	if f.secret, err = NewSecret("maria"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Create(t.Context(), NewAccount{"maria", "Maria", "owner", goodPassword, f.secret, f.code()}); err != nil {
+		t.Fatal(err)
+	}
+	f.now = f.now.Add(time.Minute)
+	return f
+}
+
+func TestACodeWorksOnce(t *testing.T) {
+	f := newFixture(t)
+	code := f.code()
+	tok, _, err := f.Login(t.Context(), "Maria", goodPassword, code, "10.0.0.1", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Session(t.Context(), tok); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := f.Login(t.Context(), "maria", goodPassword, code, "10.0.0.1", ""); !errors.Is(err, ErrLogin) {
+		t.Fatalf("the same code again: %v", err)
+	}
+	if _, err := f.StepUp(t.Context(), tok, code); !errors.Is(err, ErrCode) {
+		t.Fatalf("the same code for a step-up: %v", err)
+	}
+	f.now = f.now.Add(time.Minute)
+	fresh, err := f.StepUp(t.Context(), tok, f.code())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Session(t.Context(), tok); !errors.Is(err, ErrSession) {
+		t.Fatalf("the token before the step-up still works: %v", err)
+	}
+	if s, err := f.Session(t.Context(), fresh); err != nil || !s.FreshAt(f.now) || s.FreshAt(f.now.Add(Fresh)) {
+		t.Fatal(s, err)
+	}
+}
+
+func TestEveryWrongAnswerIsTheSameAndSlowsDown(t *testing.T) {
+	f := newFixture(t)
+	for _, c := range [][3]string{{"maria", "wrong password 123", f.code()}, {"nobody", goodPassword, f.code()}, {"maria", goodPassword, "000000"}, {"maria", goodPassword, ""}} {
+		if _, _, err := f.Login(t.Context(), c[0], c[1], c[2], "10.0.0.2", ""); !errors.Is(err, ErrLogin) {
+			t.Errorf("%v: %v", c[0], err)
+		}
+	}
+	for range 5 {
+		f.Login(t.Context(), "maria", "x", "1", "10.0.0.2", "")
+	}
+	var slow *Slow
+	if _, _, err := f.Login(t.Context(), "maria", goodPassword, f.code(), "10.0.0.2", ""); !errors.As(err, &slow) {
+		t.Fatalf("not slowed: %v", err)
+	}
+	if _, _, err := f.Login(t.Context(), "maria", goodPassword, f.code(), "10.0.0.3", ""); err != nil {
+		t.Fatalf("another source was locked out: %v", err)
+	}
+	f.now = f.now.Add(slow.Wait + time.Minute)
+	if _, _, err := f.Login(t.Context(), "maria", goodPassword, f.code(), "10.0.0.2", ""); err != nil {
+		t.Fatalf("after the wait: %v", err)
+	}
+}
+
+func TestSessionsEnd(t *testing.T) {
+	f := newFixture(t)
+	tok, _, err := f.Login(t.Context(), "maria", goodPassword, f.code(), "s", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.now = f.now.Add(Idle + time.Second)
+	if _, err := f.Session(t.Context(), tok); !errors.Is(err, ErrSession) {
+		t.Fatal(err)
+	}
+}
+
+func TestTheFileHoldsNoSecret(t *testing.T) {
+	f := newFixture(t)
+	tok, _, err := f.Login(t.Context(), "maria", goodPassword, f.code(), "s", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{f.path, f.path + "-wal"} {
+		b, _ := os.ReadFile(p)
+		for _, s := range []string{goodPassword, f.secret.Text, tok} {
+			if bytes.Contains(b, []byte(s)) {
+				t.Errorf("%s holds a secret", filepath.Base(p))
+			}
+		}
+	}
+}
+
+func TestPasswordsThatAreGuessedAreRefused(t *testing.T) {
+	for pw, want := range map[string]error{
+		"short": ErrShort, "password12345": ErrWeak, "aaaaaaaaaaaaaa": ErrWeak, "123456789012": ErrWeak, "maria1234567": ErrWeak, "passwordpassword": ErrWeak,
+		"farol2026!!!": ErrWeak, goodPassword: nil, "燈塔守護者的鑰匙在海邊第三塊": nil, "Tr0ub4dor&3xyz": nil,
+	} {
+		if err := CheckPassword(pw, "maria"); !errors.Is(err, want) {
+			t.Errorf("%q: %v", pw, err)
+		}
+	}
+}
+
+func TestTheSetupCodeAllowsTenTries(t *testing.T) {
+	c := NewClaim()
+	if err := c.Check(" " + c.Code() + " "); err != nil {
+		t.Fatal(err)
+	}
+	for range 9 {
+		if err := c.Check("nope"); !errors.Is(err, ErrSetup) {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Check("nope"); !errors.Is(err, ErrNoTries) {
+		t.Fatal(err)
+	}
+	if err := c.Check(c.Code()); !errors.Is(err, ErrNoTries) {
+		t.Fatal("the right code passed after ten wrong ones")
+	}
+}
