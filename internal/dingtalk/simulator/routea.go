@@ -1,0 +1,521 @@
+package simulator
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The two servers of the members' chat gateway that the official command-line
+// client knows.
+const (
+	chatServer = "0a1609437385696b77fc4771c3ddaf5656b487f809966c0cc8d4755e7b1d3b74"
+	imServer   = "450eede6b54d83e030140e66ec77c98a2e89a0869ef4db481f8217a98a42f821"
+)
+
+// tool is one MCP tool; required arguments end in "!".
+type tool struct {
+	server, name, args string
+	call               func(*toolCall) (any, error)
+}
+
+// toolCall is one tools/call by a member.
+type toolCall struct {
+	s    *Simulator
+	r    *http.Request
+	tool *tool
+	who  *person
+	args args
+}
+
+var tools = []tool{
+	{imServer, "list_all_conversations", "limit cursor excludeMuted", listConversations},
+	{imServer, "list_conversation_members", "openConversationId! limit cursor", listConversationMembers},
+	{imServer, "list_messages_by_ids", "openMsgIds!", listMessagesByIDs},
+	{imServer, "get_resource_download_url", "resourceType! resourceId! openMessageId! openConversationId!", resourceDownloadURL},
+	{chatServer, "list_conversation_message_v2", "openconversation_id! time! forward! limit", listConversationMessages},
+	{chatServer, "list_individual_chat_message", "userId openDingTalkId time! forward! limit", listIndividualMessages},
+	{chatServer, "search_messages_by_time_range", "startTime! endTime! limit cursor", searchMessages},
+	{chatServer, "list_topic_replies", "openConversationId openConvThreadId! limit cursor", listTopicReplies},
+}
+
+// toolError is what a tool answers with isError.
+type toolError struct{ code, msg string }
+
+func (e toolError) Error() string { return e.code + ": " + e.msg }
+
+// confusingDenial is what the gateway says about a lapsed token: that the
+// organisation has not switched the access on. Callers must probe before they
+// believe it.
+var confusingDenial = toolError{"CLI_ORG_NOT_ENABLED", "该组织尚未开启 CLI 数据访问权限，请联系主管理员开启"}
+
+type rpcRequest struct {
+	Version string          `json:"jsonrpc"`
+	ID      json.RawMessage `json:"id"`
+	Method  string          `json:"method"`
+	Params  struct {
+		Name            string `json:"name"`
+		Arguments       args   `json:"arguments"`
+		ProtocolVersion string `json:"protocolVersion"`
+	} `json:"params"`
+}
+
+type rpcError struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+}
+
+type rpcResponse struct {
+	Version string          `json:"jsonrpc"`
+	ID      json.RawMessage `json:"id"`
+	Result  any             `json:"result,omitempty"`
+	Error   *rpcError       `json:"error,omitempty"`
+}
+
+type toolContent struct {
+	Type string `json:"type"`
+	Text string `json:"text"`
+}
+
+type toolResult struct {
+	Content []toolContent `json:"content"`
+	IsError bool          `json:"isError"`
+}
+
+// serveRouteA is mcp-gw.dingtalk.com: JSON-RPC 2.0 over POST.
+func (s *Simulator) serveRouteA(w http.ResponseWriter, r *http.Request) {
+	raw, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	status, body := s.answerRPC(r, raw)
+	s.mu.Unlock()
+	writeBody(w, status, body)
+}
+
+func (s *Simulator) answerRPC(r *http.Request, raw []byte) (int, []byte) {
+	server := strings.TrimPrefix(r.URL.Path, "/server/")
+	if r.Method != http.MethodPost || server != chatServer && server != imServer {
+		s.violate(r, "no such MCP server")
+		return http.StatusNotFound, mustJSON(map[string]any{"code": "serverNotFound", "message": "server not found"})
+	}
+	var req rpcRequest
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if err := dec.Decode(&req); err != nil || req.Version != "2.0" {
+		s.violate(r, "not a JSON-RPC 2.0 request")
+		return http.StatusOK, mustJSON(rpcResponse{Version: "2.0", Error: &rpcError{-32700, "Parse error"}})
+	}
+	if req.ID == nil {
+		return http.StatusAccepted, []byte("{}") // a notification
+	}
+	answer := rpcResponse{Version: "2.0", ID: req.ID}
+	switch req.Method {
+	case "initialize":
+		version := "2025-03-26"
+		if slices.Contains([]string{"2024-11-05", "2024-06-18"}, req.Params.ProtocolVersion) {
+			version = req.Params.ProtocolVersion
+		}
+		answer.Result = map[string]any{"protocolVersion": version, "capabilities": map[string]any{"tools": map[string]any{}},
+			"serverInfo": map[string]any{"name": "dingtalk", "version": "1.0.0"}}
+	case "ping":
+		answer.Result = map[string]any{}
+	case "tools/list":
+		answer.Result = map[string]any{"tools": toolList(server)}
+	case "tools/call":
+		if status := s.callTool(r, server, &req, &answer); status != 0 {
+			return status, mustJSON(map[string]any{"code": "systemBusy", "message": "system busy"})
+		}
+	default:
+		s.violate(r, "unknown method "+req.Method)
+		answer.Error = &rpcError{-32601, "Method not found"}
+	}
+	return http.StatusOK, mustJSON(answer)
+}
+
+func toolList(server string) []any {
+	var out []any
+	for _, t := range tools {
+		if t.server != server {
+			continue
+		}
+		props, required := map[string]any{}, []string{}
+		for f := range strings.FieldsSeq(t.args) {
+			name, must := strings.CutSuffix(f, "!")
+			props[name] = map[string]any{}
+			if must {
+				required = append(required, name)
+			}
+		}
+		out = append(out, map[string]any{"name": t.name, "inputSchema": map[string]any{"type": "object", "properties": props, "required": required}})
+	}
+	return out
+}
+
+// callTool runs a tool for the member whose token came in both headers. It
+// answers an HTTP status when the gateway itself refuses.
+func (s *Simulator) callTool(r *http.Request, server string, req *rpcRequest, answer *rpcResponse) int {
+	i := slices.IndexFunc(tools, func(t tool) bool { return t.server == server && t.name == req.Params.Name })
+	if i < 0 {
+		s.violate(r, "no tool "+req.Params.Name+" on this server")
+		answer.Error = &rpcError{-32602, "Unknown tool: " + req.Params.Name}
+		return 0
+	}
+	name := tools[i].name
+	s.limits.called("tool " + name)
+	if s.limits.over("tool "+name, s.opt.QPS, s.now()) || s.faults.take(s, "qps", name) != nil {
+		return http.StatusTooManyRequests
+	}
+	c := &toolCall{s: s, r: r, tool: &tools[i], args: req.Params.Arguments}
+	payload, err := c.run()
+	if err == nil {
+		answer.Result = toolResult{Content: []toolContent{{"text", string(mustJSON(map[string]any{"success": true, "result": payload}))}}}
+		return 0
+	}
+	var te toolError
+	if !errors.As(err, &te) {
+		te = toolError{"systemError", err.Error()}
+	}
+	answer.Result = toolResult{IsError: true, Content: []toolContent{{"text",
+		string(mustJSON(map[string]any{"success": false, "errorCode": te.code, "errorMsg": te.msg}))}}}
+	return 0
+}
+
+func (c *toolCall) run() (any, error) {
+	s := c.s
+	bearer := strings.TrimPrefix(c.r.Header.Get("Authorization"), "Bearer ")
+	user := c.r.Header.Get("x-user-access-token")
+	if user == "" || bearer != user {
+		s.violate(c.r, "Authorization and x-user-access-token must carry the same member's token")
+		return nil, toolError{"InvalidAuthentication", "缺少或不一致的用户 token"}
+	}
+	if s.faults.take(s, "expired_token", c.tool.name) != nil {
+		return nil, confusingDenial
+	}
+	if c.who = s.tokens.member(user, s.now()); c.who == nil {
+		return nil, toolError{"InvalidAuthentication", "用户 token 无效或已过期"}
+	}
+	known := map[string]bool{}
+	for f := range strings.FieldsSeq(c.tool.args) {
+		name, must := strings.CutSuffix(f, "!")
+		known[name] = true
+		if must && c.args[name] == nil {
+			return nil, c.bad("missing argument " + name)
+		}
+	}
+	for k := range c.args {
+		if !known[k] {
+			s.violate(c.r, c.tool.name+" has no argument "+k)
+		}
+	}
+	return c.tool.call(c)
+}
+
+func (c *toolCall) bad(reason string) error {
+	c.s.violate(c.r, c.tool.name+": "+reason)
+	return toolError{"PARAM_ERROR", reason}
+}
+
+func (c *toolCall) limit() (int, error) {
+	n, err := c.args.num("limit", 20)
+	if err != nil || n < 1 || n > 100 {
+		return 0, c.bad("limit must be 1 to 100")
+	}
+	return int(n), nil
+}
+
+// conversation is the one the arguments name, if the member is in it.
+func (c *toolCall) conversation(key string) (*conversation, error) {
+	v := c.s.tenant.byConv[c.args.str(key)]
+	if v == nil || !v.has(c.who) {
+		return nil, toolError{"CONVERSATION_NOT_FOUND", "会话不存在或无权访问"}
+	}
+	return v, nil
+}
+
+type conversationRow struct {
+	OpenConversationID string `json:"openConversationId"`
+	Title              string `json:"title"`
+	ConversationType   int    `json:"conversationType"` // 1 single, 2 group
+	MemberCount        int    `json:"memberCount"`
+}
+
+// listConversations pages over the member's conversations in the order in
+// which they began, so that a new message moves nothing between two pages.
+func listConversations(c *toolCall) (any, error) {
+	limit, err := c.limit()
+	if err != nil {
+		return nil, err
+	}
+	from, err := c.args.num("cursor", 0)
+	if err != nil || from < 0 {
+		return nil, c.bad("cursor must be a number")
+	}
+	hide := c.s.faults.take(c.s, "hide_single", c.tool.name) != nil
+	rows := []conversationRow{}
+	next, more := from, false
+	for i := int(from); i < len(c.who.convs); i++ {
+		v := c.who.convs[i]
+		if len(rows) == limit {
+			more = true
+			break
+		}
+		next = int64(i + 1)
+		if v.single && hide {
+			continue
+		}
+		row := conversationRow{v.id, v.name(c.who), 2, len(v.members)}
+		if v.single {
+			row.ConversationType = 1
+		}
+		rows = append(rows, row)
+	}
+	return map[string]any{"conversations": rows, "hasMore": more, "nextCursor": next}, nil
+}
+
+func listConversationMembers(c *toolCall) (any, error) {
+	v, err := c.conversation("openConversationId")
+	if err != nil {
+		return nil, err
+	}
+	limit, err := c.limit()
+	if err != nil {
+		return nil, err
+	}
+	from, err := c.args.num("cursor", 0)
+	if err != nil || from < 0 {
+		return nil, c.bad("cursor must be a number")
+	}
+	type row struct {
+		OpenID string `json:"openDingTalkId"`
+		UserID string `json:"userId"`
+		Name   string `json:"name"`
+		Owner  bool   `json:"isOwner,omitempty"`
+	}
+	rows := []row{}
+	to := min(int(from)+limit, len(v.members))
+	for _, p := range v.members[min(int(from), to):to] {
+		rows = append(rows, row{p.openID, p.userID, p.name, p == v.owner && !v.single})
+	}
+	return map[string]any{"members": rows, "hasMore": to < len(v.members), "nextCursor": to}, nil
+}
+
+type historyPage struct {
+	HasMore    bool          `json:"hasMore"`
+	NextCursor string        `json:"nextCursor,omitempty"`
+	Messages   []messageJSON `json:"messages"`
+}
+
+// history is one page around the argument time. The rule, exactly:
+//
+// The time is either 13-digit epoch milliseconds as text or
+// "yyyy-MM-dd HH:mm:ss" in UTC+8. Every message has its own millisecond in its
+// conversation, though createTime shows only the second.
+//
+//   - forward=true: the oldest limit messages with ms >= time. nextCursor is
+//     the last (newest) delivered ms + 1.
+//   - forward=false: the newest limit messages with ms <= time; a time given
+//     in seconds takes in its whole second. nextCursor is the oldest delivered
+//     ms - 1.
+//
+// Inside a page the newest message stands first in both directions. hasMore
+// says whether messages are left in that direction; nextCursor comes with
+// every page that has messages, with hasMore=false too, so that a caller can
+// go on from there when new ones have come. An empty page has no cursor.
+//
+// The trap: a time that cannot be read is no error. It counts as the
+// conversation's beginning (forward) or its end, that is page one again.
+func (c *toolCall) history(v *conversation) (any, error) {
+	limit, err := c.limit()
+	if err != nil {
+		return nil, err
+	}
+	forward := c.args.flag("forward")
+	ms, ok := cursorTime(c.args.str("time"), forward)
+	if !ok {
+		c.s.violate(c.r, c.tool.name+": unreadable time "+strconv.Quote(c.args.str("time")))
+		if ms = 0; !forward {
+			ms = 1 << 60
+		}
+	}
+	var from, to int
+	if forward {
+		from = v.since(ms)
+		to = min(from+limit, len(v.msgs))
+	} else {
+		to = v.since(ms + 1)
+		from = max(0, to-limit)
+	}
+	page := historyPage{Messages: []messageJSON{}}
+	for i := to - 1; i >= from; i-- {
+		page.Messages = append(page.Messages, v.msgs[i].json())
+	}
+	if len(page.Messages) > 0 {
+		if forward {
+			page.HasMore, page.NextCursor = to < len(v.msgs), strconv.FormatInt(v.msgs[to-1].ms+1, 10)
+		} else {
+			page.HasMore, page.NextCursor = from > 0, strconv.FormatInt(v.msgs[from].ms-1, 10)
+		}
+	}
+	if c.s.faults.take(c.s, "reorder", c.tool.name) != nil {
+		c.s.rng.Shuffle(len(page.Messages), func(i, j int) {
+			page.Messages[i], page.Messages[j] = page.Messages[j], page.Messages[i]
+		})
+	}
+	return page, nil
+}
+
+// cursorTime reads a time argument. A plain second is its beginning forwards
+// and its end backwards.
+func cursorTime(text string, forward bool) (int64, bool) {
+	if len(text) == 13 || len(text) == 12 {
+		if ms, err := strconv.ParseInt(text, 10, 64); err == nil && ms > 0 {
+			return ms, true
+		}
+	}
+	at, err := time.ParseInLocation(chatTime, text, macau)
+	if err != nil {
+		return 0, false
+	}
+	if forward {
+		return at.UnixMilli(), true
+	}
+	return at.UnixMilli() + 999, true
+}
+
+func listConversationMessages(c *toolCall) (any, error) {
+	v, err := c.conversation("openconversation_id")
+	if err != nil {
+		return nil, err
+	}
+	return c.history(v)
+}
+
+func listIndividualMessages(c *toolCall) (any, error) {
+	t := c.s.tenant
+	other := t.byUser[c.args.str("userId")]
+	if id := c.args.str("openDingTalkId"); id != "" {
+		other = t.byOpen[id]
+	}
+	if other == nil {
+		return nil, c.bad("userId or openDingTalkId is needed")
+	}
+	for _, v := range c.who.convs {
+		if v.single && v.has(other) && other != c.who {
+			return c.history(v)
+		}
+	}
+	return historyPage{Messages: []messageJSON{}}, nil
+}
+
+// searchMessages walks all of the member's conversations for a span of time,
+// oldest first per conversation; the cursor counts messages.
+func searchMessages(c *toolCall) (any, error) {
+	limit, err := c.limit()
+	if err != nil {
+		return nil, err
+	}
+	start, err1 := time.Parse(time.RFC3339, c.args.str("startTime"))
+	end, err2 := time.Parse(time.RFC3339, c.args.str("endTime"))
+	if err1 != nil || err2 != nil || end.Before(start) {
+		return nil, c.bad("startTime and endTime must be ISO-8601 in order")
+	}
+	skip, err := c.args.num("cursor", 0)
+	if err != nil || skip < 0 {
+		return nil, c.bad("cursor")
+	}
+	type group struct {
+		OpenConversationID string        `json:"openConversationId"`
+		Title              string        `json:"title"`
+		Messages           []messageJSON `json:"messages"`
+	}
+	list := []group{}
+	seen, given, more := int64(0), 0, false
+walk:
+	for _, v := range c.who.convs {
+		g := group{v.id, v.name(c.who), nil}
+		for _, m := range v.msgs[v.since(start.UnixMilli()):v.since(end.UnixMilli()+1)] {
+			if seen++; seen <= skip {
+				continue
+			}
+			if given == limit {
+				more = true
+				if g.Messages != nil {
+					list = append(list, g)
+				}
+				break walk
+			}
+			g.Messages = append(g.Messages, m.json())
+			given++
+		}
+		if g.Messages != nil {
+			list = append(list, g)
+		}
+	}
+	return map[string]any{"conversationMessagesList": list, "hasMore": more, "nextCursor": strconv.FormatInt(skip+int64(given), 10)}, nil
+}
+
+func listMessagesByIDs(c *toolCall) (any, error) {
+	ids := c.args.strs("openMsgIds")
+	if len(ids) < 1 || len(ids) > 50 {
+		return nil, c.bad("openMsgIds must be 1 to 50 ids")
+	}
+	list := []messageJSON{}
+	for _, id := range ids {
+		if m := c.s.tenant.msgs[id]; m != nil && m.conv.has(c.who) {
+			list = append(list, m.json())
+		}
+	}
+	return map[string]any{"messages": list}, nil
+}
+
+func listTopicReplies(c *toolCall) (any, error) {
+	thread := c.args.str("openConvThreadId")
+	list := []messageJSON{}
+	for _, v := range c.who.convs {
+		for _, m := range v.msgs {
+			if m.thread == thread {
+				list = append(list, m.json())
+			}
+		}
+	}
+	slices.Reverse(list)
+	return map[string]any{"messages": list, "hasMore": false}, nil
+}
+
+// resourceDownloadURL hands out a link to a picture or a voice message. The
+// link lapses and wants the headers that come with it.
+func resourceDownloadURL(c *toolCall) (any, error) {
+	if c.args.str("resourceType") != "mediaId" {
+		return nil, c.bad("resourceType must be mediaId")
+	}
+	v, err := c.conversation("openConversationId")
+	if err != nil {
+		return nil, err
+	}
+	m := c.s.tenant.msgs[c.args.str("openMessageId")]
+	if m == nil || m.conv != v || m.media == nil || m.media.id != c.args.str("resourceId") {
+		return nil, toolError{"RESOURCE_NOT_FOUND", "资源不存在或已被撤回"}
+	}
+	path := "/media/" + url.PathEscape(m.media.id)
+	headers := c.s.sign("GET", "/media/"+m.media.id, c.s.opt.DownloadSeconds)
+	return map[string]any{"resourceUrl": origin(c.s, c.r) + path, "headers": headers, "fileName": m.media.name,
+		"expirationSeconds": c.s.opt.DownloadSeconds}, nil
+}
+
+func origin(s *Simulator, r *http.Request) string {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	return fmt.Sprintf("%s://%s", scheme, r.Host)
+}
