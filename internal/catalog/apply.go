@@ -31,7 +31,8 @@ type Row struct {
 	Class     record.Class
 	State     int
 	Bytes     int64
-	Index     int // leaf in the commit
+	Seq       uint64 // commit; only Rebuild reads it
+	Index     int    // leaf in the commit
 	Loc       record.Loc
 	Text      string            // what search finds, in plaintext; only blind tokens are kept
 	Dept      int64             // owning department
@@ -107,6 +108,7 @@ type writer struct {
 	containers map[int64]bool
 	segs       map[string]int64
 	people     map[string]int64
+	rebuild    bool // commits come out of order: Finish finds what replaced what
 }
 
 func newWriter(ctx context.Context, c *Catalog, tx *db.Tx) (*writer, error) {
@@ -160,8 +162,10 @@ func (w *writer) row(ctx context.Context, seq uint64, r *Row, doc string) error 
 		return err
 	}
 	item := w.c.blind.name("item", string(r.Ref.Kind), r.Ref.Container, r.Ref.ID)
-	if _, err := w.supersede.ExecContext(ctx, seq, item); err != nil {
-		return err
+	if !w.rebuild {
+		if _, err := w.supersede.ExecContext(ctx, seq, item); err != nil {
+			return err
+		}
 	}
 	id, err := w.slot(ctx, r.Time)
 	if err != nil {

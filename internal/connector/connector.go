@@ -24,11 +24,10 @@ type Connector interface {
 	// Sources lists what holds items of this kind now, with the records that
 	// describe each. An incomplete listing returns what it has and the error.
 	Sources(ctx context.Context, env *Env) ([]Source, error)
-	// Pull reads one source and hands over pages, oldest first. cursor is the
-	// last page's Cursor, "" for the beginning; with full set, everything is
-	// read again from the beginning. emit returns after the page is durable;
-	// when it fails Pull returns that error at once.
-	Pull(ctx context.Context, env *Env, src Source, cursor string, full bool, emit func(Page) error) error
+	// Pull reads one source from cursor on and hands over pages, oldest first.
+	// cursor is the Cursor of an earlier page; "" reads everything. emit returns
+	// after the page is durable; when it fails Pull returns that error at once.
+	Pull(ctx context.Context, env *Env, src Source, cursor string, emit func(Page) error) error
 	// Document shows an item of this kind.
 	Document(rec *record.Record) (Document, error)
 }
@@ -40,6 +39,11 @@ type Eventer interface {
 	Hint(ev dingtalk.Event) (h Hint, ok bool)
 	// PullItem reads one item that a hint named.
 	PullItem(ctx context.Context, env *Env, src Source, id string) (Item, error)
+}
+
+// Learner is implemented by kinds whose records fill the [Directory].
+type Learner interface {
+	Learn(rec *record.Record, people *Directory)
 }
 
 // Confirmer is implemented by kinds whose full listing can show that an item
@@ -92,9 +96,10 @@ type Attachment struct {
 // Page is some items and the cursor that stands after them.
 type Page struct {
 	Items  []Item
-	Cursor string // "" leaves the stored cursor as it is
-	Walked bool   // the walk from beginning to end is complete
-	Lost   []Lost // items that were listed but could not be read
+	Cursor string  // "" leaves the stored cursor as it is
+	Walked bool    // the walk from beginning to end is complete
+	Lost   []Lost  // items that were listed but could not be read
+	Done   float64 // how much of the source is read, 0 to 1, an estimate; 0 unknown
 }
 
 // Lost is a listed item that this page does not hold, with the reason.

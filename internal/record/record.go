@@ -114,3 +114,6 @@ type Loc struct {
 	Off int64  // position inside Seg
 	Len int64
 }
+
+// Object is how the audit log names something of a kind without naming it.
+func (k Kind) Object() string { return "record/" + string(k) }

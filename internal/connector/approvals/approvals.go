@@ -65,10 +65,10 @@ const (
 )
 
 // Pull lists the ids of each window and reads every instance.
-func (Approvals) Pull(ctx context.Context, env *connector.Env, src connector.Source, cursor string, full bool, emit func(connector.Page) error) error {
+func (Approvals) Pull(ctx context.Context, env *connector.Env, src connector.Source, cursor string, emit func(connector.Page) error) error {
 	now := env.Now().UTC()
 	from := now.Add(-wall)
-	if ms, err := strconv.ParseInt(cursor, 10, 64); err == nil && !full {
+	if ms, err := strconv.ParseInt(cursor, 10, 64); err == nil {
 		// ids of the last hour again: creation time and listing may disagree a little
 		from = later(from, time.UnixMilli(ms).Add(-time.Hour))
 		if err := running(ctx, env, src, now, from, emit); err != nil {

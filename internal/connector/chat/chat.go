@@ -146,10 +146,11 @@ var epoch = time.Date(2010, 1, 1, 0, 0, 0, 0, time.UTC)
 const first = "100000000000"
 
 // Pull reads the conversation forward.
-func (Chat) Pull(ctx context.Context, env *connector.Env, src connector.Source, cursor string, full bool, emit func(connector.Page) error) error {
-	if cursor == "" || full {
+func (Chat) Pull(ctx context.Context, env *connector.Env, src connector.Source, cursor string, emit func(connector.Page) error) error {
+	if cursor == "" {
 		cursor = first
 	}
+	var began int64 // first message's time
 	for {
 		h, via, err := history(ctx, env, src, cursor)
 		if err != nil {
@@ -163,6 +164,14 @@ func (Chat) Pull(ctx context.Context, env *connector.Env, src connector.Source, 
 				continue
 			}
 			page.Items = append(page.Items, it)
+		}
+		if n := len(page.Items); n > 0 {
+			if began == 0 {
+				began = page.Items[0].Rec.Time.UnixMilli()
+			}
+			if span := env.Now().UnixMilli() - began; span > 0 {
+				page.Done = float64(page.Items[n-1].Rec.Time.UnixMilli()-began) / float64(span)
+			}
 		}
 		if err := emit(page); err != nil || !h.More {
 			return err

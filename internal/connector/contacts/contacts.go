@@ -52,10 +52,26 @@ type user struct {
 	Hired   int64   `json:"hired_date"`
 }
 
+// first is the department that owns the person's record.
+func (u *user) first(listed int64) int64 {
+	if len(u.Depts) > 0 {
+		return u.Depts[0]
+	}
+	return listed
+}
+
+// Learn fills the directory from a person's record.
+func (Contacts) Learn(rec *record.Record, people *connector.Directory) {
+	var u user
+	if strings.HasPrefix(rec.ID, "user-") && json.Unmarshal(rec.Raw, &u) == nil {
+		people.Add(connector.User{UserID: u.UserID, UnionID: u.UnionID, Name: u.Name, Dept: u.first(rec.Dept)})
+	}
+}
+
 // Pull walks the departments from the root and the people of each. A person in
 // two departments is one record.
-func (Contacts) Pull(ctx context.Context, env *connector.Env, _ connector.Source, _ string, _ bool, emit func(connector.Page) error) error {
-	seen := map[string]bool{}
+func (Contacts) Pull(ctx context.Context, env *connector.Env, _ connector.Source, _ string, emit func(connector.Page) error) error {
+	seen, later := map[string]bool{}, map[string]connector.Item{}
 	root, err := env.Client.Department(ctx, 1)
 	if err != nil {
 		return fmt.Errorf("read the root department: %w", err)
@@ -75,10 +91,17 @@ func (Contacts) Pull(ctx context.Context, env *connector.Env, _ connector.Source
 		queue = append(queue, subs...)
 		page := connector.Page{Items: []connector.Item{{Rec: record.Record{
 			Ref: record.Ref{Kind: record.Contacts, Container: Org, ID: deptID(d.ID)}, Time: epoch, Dept: d.ID, Raw: raw}}}}
-		if err := addUsers(ctx, env, d.ID, seen, &page); err != nil {
+		if err := addUsers(ctx, env, d.ID, seen, later, &page); err != nil {
 			return err
 		}
-		page.Walked = len(queue) == 0
+		if len(queue) == 0 {
+			page.Walked = true
+			for id, it := range later { // their first department is out of the app's sight
+				if !seen[id] {
+					page.Items = append(page.Items, it)
+				}
+			}
+		}
 		if err := emit(page); err != nil {
 			return err
 		}
@@ -91,7 +114,7 @@ var epoch = time.Date(2010, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func deptID(id int64) string { return "dept-" + strconv.FormatInt(id, 10) }
 
-func addUsers(ctx context.Context, env *connector.Env, dept int64, seen map[string]bool, page *connector.Page) error {
+func addUsers(ctx context.Context, env *connector.Env, dept int64, seen map[string]bool, later map[string]connector.Item, page *connector.Page) error {
 	for cursor := int64(0); cursor >= 0; {
 		users, next, err := env.Client.Users(ctx, dept, cursor)
 		if err != nil {
@@ -102,24 +125,23 @@ func addUsers(ctx context.Context, env *connector.Env, dept int64, seen map[stri
 			if err := json.Unmarshal(raw, &u); err != nil || u.UserID == "" {
 				return fmt.Errorf("read a person: %w", err)
 			}
-			first := dept
-			if len(u.Depts) > 0 {
-				first = u.Depts[0]
-			}
+			first := u.first(dept)
 			env.People.Add(connector.User{UserID: u.UserID, UnionID: u.UnionID, Name: u.Name, Dept: first})
 			if seen[u.UserID] {
 				continue
 			}
-			if first != dept && len(u.Depts) > 1 {
-				continue // taken where it is first listed, so that its bytes are one version
-			}
-			seen[u.UserID] = true
 			at := epoch
 			if u.Hired > 0 {
 				at = time.UnixMilli(u.Hired).UTC()
 			}
-			page.Items = append(page.Items, connector.Item{Rec: record.Record{
-				Ref: record.Ref{Kind: record.Contacts, Container: Org, ID: "user-" + u.UserID}, Time: at, Author: u.UserID, Dept: first, Raw: raw}})
+			it := connector.Item{Rec: record.Record{
+				Ref: record.Ref{Kind: record.Contacts, Container: Org, ID: "user-" + u.UserID}, Time: at, Author: u.UserID, Dept: first, Raw: raw}}
+			if first != dept {
+				later[u.UserID] = it // taken where it is at home, so that its bytes are one version
+				continue
+			}
+			seen[u.UserID] = true
+			page.Items = append(page.Items, it)
 		}
 		cursor = next
 	}

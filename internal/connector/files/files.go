@@ -134,16 +134,16 @@ func ParseEntry(raw []byte) (Entry, error) {
 
 // Pull reads the listing from the token on. Going forward may repeat entries
 // when files change during the walk; the version hash tells.
-func (Files) Pull(ctx context.Context, env *connector.Env, src connector.Source, cursor string, full bool, emit func(connector.Page) error) error {
-	if full {
-		cursor = ""
-	}
+func (Files) Pull(ctx context.Context, env *connector.Env, src connector.Source, cursor string, emit func(connector.Page) error) error {
 	for {
 		raws, next, err := env.Client.Dentries(ctx, src.Via[0], src.ID, cursor)
 		if err != nil {
 			return fmt.Errorf("list files: %w", err)
 		}
 		page := connector.Page{Cursor: next, Walked: next == ""}
+		if next == "" {
+			page.Cursor = cursor // the last page is read again next time: it has no end token
+		}
 		for _, raw := range raws {
 			it, err := item(env, src, raw)
 			if err != nil {

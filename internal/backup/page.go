@@ -1,0 +1,172 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"farol/internal/archive"
+	"farol/internal/catalog"
+	"farol/internal/connector"
+	"farol/internal/dingtalk"
+	"farol/internal/record"
+)
+
+// result counts what became of a page.
+type result struct {
+	listed  int64 // items that upstream showed
+	same    int64 // held already, hash equal
+	added   int64 // never seen before
+	changed int64 // a new version
+	gaps    int64 // listed, but something of it could not be had
+	bytes   int64 // newly taken
+}
+
+func (r *result) add(o result) {
+	r.listed += o.listed
+	r.same += o.same
+	r.added += o.added
+	r.changed += o.changed
+	r.gaps += o.gaps
+	r.bytes += o.bytes
+}
+
+// take makes a page durable: what is held already is dropped, attachments are
+// fetched, the rest is committed together with the cursors that after gives
+// for the page's result. after may be nil.
+func (e *Engine) take(ctx context.Context, items []connector.Item, lost []connector.Lost, kind record.Kind, container string, after func(result) (map[string]string, error), born time.Time) (result, error) {
+	var res result
+	refs := make([]record.Ref, 0, len(items))
+	last := make(map[record.Ref]int, len(items))
+	for i := range items {
+		refs = append(refs, items[i].Rec.Ref)
+		last[items[i].Rec.Ref] = i
+	}
+	known, err := e.d.Catalog.Known(ctx, refs)
+	if err != nil {
+		return res, err
+	}
+	w := &work{born: born}
+	for i := range items {
+		it := &items[i]
+		if last[it.Rec.Ref] != i {
+			continue // doubled inside the page
+		}
+		res.listed++
+		k, held := known[it.Rec.Ref]
+		if held && k.Ver == catalog.Ver(record.HashOf(it.Rec.Raw)) && k.State&(catalog.Incomplete|catalog.Tombstone) == 0 {
+			res.same++
+			continue
+		}
+		missing, n, err := e.fetch(ctx, it)
+		if err != nil {
+			return res, err
+		}
+		if missing {
+			res.gaps++
+		}
+		if held && k.Ver == catalog.Ver(record.HashOf(it.Rec.Raw)) && k.State&catalog.Incomplete != 0 && missing {
+			res.same++ // still incomplete, and nothing new: another version would say nothing
+			continue
+		}
+		if held {
+			res.changed++
+		} else {
+			res.added++
+		}
+		res.bytes += n + int64(len(it.Rec.Raw))
+		w.recs = append(w.recs, it.Rec)
+		w.missing = append(w.missing, missing)
+	}
+	for _, l := range lost {
+		res.listed++
+		res.gaps++
+		if err := e.gap(ctx, kind, container, l.ID, l.Err); err != nil {
+			return res, err
+		}
+	}
+	if after != nil {
+		if w.cursors, err = after(res); err != nil {
+			return res, err
+		}
+	}
+	return res, e.submit(ctx, w)
+}
+
+// fetch brings the attachments of an item into the archive. What cannot be had
+// becomes a gap; the item itself is kept all the same.
+func (e *Engine) fetch(ctx context.Context, it *connector.Item) (missing bool, bytes int64, err error) {
+	for _, a := range it.Attach {
+		key := it.Rec.ID + "#" + a.Key
+		blob, err := e.fetchOne(ctx, a)
+		switch {
+		case err == nil:
+			it.Rec.Blobs = append(it.Rec.Blobs, blob)
+			bytes += blob.Size
+			if err := e.closeGap(ctx, it.Rec.Kind, it.Rec.Container, key); err != nil {
+				return false, bytes, err
+			}
+		case ctx.Err() != nil, errors.Is(err, archive.ErrFull), errors.Is(err, archive.ErrMissing), errors.Is(err, dingtalk.ErrQuota):
+			return false, bytes, fmt.Errorf("fetch an attachment: %w", err) // stops the lane: nothing of it is the item's fault
+		default:
+			missing = true
+			if err := e.gap(ctx, it.Rec.Kind, it.Rec.Container, key, err); err != nil {
+				return false, bytes, err
+			}
+		}
+	}
+	return missing, bytes, nil
+}
+
+// errShort means that fewer or more bytes came than upstream said.
+var errShort = errors.New("the file arrived with another length than listed")
+
+// fetchOne downloads one attachment. A transfer that breaks off or whose
+// signed address lapses is begun again with a new address.
+func (e *Engine) fetchOne(ctx context.Context, a connector.Attachment) (record.Blob, error) {
+	var last error
+	for try := range 3 {
+		if try > 0 {
+			select {
+			case <-time.After(time.Duration(try) * 300 * time.Millisecond):
+			case <-ctx.Done():
+				return record.Blob{}, ctx.Err()
+			}
+		}
+		body, size, err := a.Open(ctx)
+		if err != nil {
+			if errors.Is(err, dingtalk.ErrUnreachable) || errors.Is(err, dingtalk.ErrRefused) {
+				last = err
+				continue
+			}
+			return record.Blob{}, err
+		}
+		if size < 0 {
+			size = a.Size
+		}
+		blob, err := e.d.Archive.PutBlob(ctx, a.Name, size, exact{body, size})
+		if cerr := body.Close(); err == nil {
+			err = cerr
+		}
+		if err == nil && a.Size >= 0 && blob.Size != a.Size {
+			last = errShort
+			continue
+		}
+		if err == nil {
+			return blob, nil
+		}
+		last = err
+		if errors.Is(err, archive.ErrFull) || errors.Is(err, archive.ErrMissing) || ctx.Err() != nil {
+			break
+		}
+	}
+	return record.Blob{}, last
+}
+
+// exact is the body as it comes; it exists to stop PutBlob from seeking.
+type exact struct {
+	io.Reader
+	size int64
+}
