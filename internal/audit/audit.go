@@ -66,6 +66,7 @@ type Log struct {
 	tree    tlog.Tree
 	signed  []byte // newest checkpoint
 	waiting chan struct{}
+	commits commits // nil until first asked
 }
 
 // Options of [Open].
@@ -224,6 +225,9 @@ func (l *Log) Append(ctx context.Context, events ...Event) ([]int64, error) {
 		buf.Write(sealed)
 		leaves = append(leaves, leaf)
 		seqs = append(seqs, e.Seq)
+		if l.commits != nil {
+			l.commits.note(&e)
+		}
 	}
 	if _, err := l.entries.WriteAt(buf.Bytes(), l.end); err != nil {
 		return nil, fmt.Errorf("write audit entry: %w", err)

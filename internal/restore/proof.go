@@ -1,0 +1,92 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+
+	"farol/internal/audit"
+	"farol/internal/policy"
+	"farol/internal/record"
+)
+
+// Blob opens the bytes of a record's attachment number n. Looking at it inside
+// the page needs a purpose; taking it away (download) needs a fresh code too.
+func (d *Door) Blob(ctx context.Context, rq Request, id int64, n int, download bool) (io.ReadSeekCloser, record.Blob, error) {
+	action, op := policy.Read, "view"
+	if download {
+		action, op = policy.Export, "export.download"
+	}
+	scope, err := d.enter(ctx, rq, action, op, ref("record", id), map[string]string{"attachment": strconv.Itoa(n)})
+	if err != nil {
+		return nil, record.Blob{}, err
+	}
+	hit, err := d.d.Catalog.Get(ctx, scope, id)
+	if err != nil {
+		return nil, record.Blob{}, err
+	}
+	rec, err := d.d.Archive.Read(ctx, hit.Loc)
+	if err != nil {
+		return nil, record.Blob{}, err
+	}
+	if n < 0 || n >= len(rec.Blobs) {
+		return nil, record.Blob{}, ErrNotFound
+	}
+	r, err := d.d.Archive.OpenBlob(ctx, rec.Blobs[n])
+	return r, rec.Blobs[n], err
+}
+
+// Proof builds the stand-alone proof of a record version.
+func (d *Door) Proof(ctx context.Context, rq Request, id int64) (*audit.Proof, error) {
+	scope, err := d.enter(ctx, rq, policy.Read, "evidence.pack", ref("record", id), nil)
+	if err != nil {
+		return nil, err
+	}
+	hit, err := d.d.Catalog.Get(ctx, scope, id)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := d.d.Archive.Read(ctx, hit.Loc)
+	if err != nil {
+		return nil, err
+	}
+	c, err := d.commitment(ctx, hit.Seq)
+	if err != nil {
+		return nil, err
+	}
+	if hit.Index >= len(c.Leaves) {
+		return nil, fmt.Errorf("record %d of commit %d: %w", hit.Index, hit.Seq, ErrNotFound)
+	}
+	p := &audit.Proof{Format: audit.ProofFormat, Kind: rec.Kind, Group: rec.Container, ID: rec.ID, Time: rec.Time, SHA256: rec.Hash(),
+		Raw: rec.Raw, Deleted: rec.Deleted, Blobs: rec.Blobs, Log: *c.Log, Key: d.d.LogKey}
+	p.Commit.Seq, p.Commit.Leaves, p.Commit.Index, p.Commit.Root = hit.Seq, len(c.Leaves), hit.Index, c.Root
+	p.Commit.Path = record.Path(c.Leaves, hit.Index)
+	return p, nil
+}
+
+// Commitment is what binds the records of one commit: its leaves and the log
+// entry that witnesses their root. An export carries one for each commit, so
+// that every line of it can be verified.
+type Commitment struct {
+	Seq    uint64            `json:"seq"`
+	Root   record.Hash       `json:"root"`
+	Leaves []record.Hash     `json:"leaves"`
+	Log    *audit.EntryProof `json:"log"`
+}
+
+func (d *Door) commitment(ctx context.Context, seq uint64) (*Commitment, error) {
+	leaves, root, err := d.d.Archive.Commitment(ctx, seq)
+	if err != nil {
+		return nil, fmt.Errorf("leaves of commit %d: %w", seq, err)
+	}
+	n, err := d.d.Audit.FindCommit(seq)
+	if err != nil {
+		return nil, err
+	}
+	ep, err := d.d.Audit.Inclusion(n)
+	if err != nil {
+		return nil, err
+	}
+	return &Commitment{seq, root, leaves, ep}, nil
+}

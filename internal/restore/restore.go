@@ -1,0 +1,286 @@
+// Package restore is the one door through which content leaves Farol: to a
+// person's screen, into an export, or back into DingTalk.
+//
+// Every call names who asks and why. The order is always the same: policy is
+// asked, the audit entry is made durable, and only then is the archive opened;
+// no entry, no content. Restoring never overwrites anything upstream.
+package restore
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"farol/internal/archive"
+	"farol/internal/audit"
+	"farol/internal/catalog"
+	"farol/internal/connector"
+	"farol/internal/dingtalk"
+	"farol/internal/policy"
+	"farol/internal/record"
+)
+
+// Errors of this package, besides those of policy.
+var (
+	ErrStepUp   = errors.New("a fresh code is needed")
+	ErrNotFound = catalog.ErrNotFound
+	ErrDamaged  = archive.ErrCorrupt
+	ErrEmpty    = errors.New("the selection holds nothing")
+)
+
+// Request is who asks, from where, and why.
+type Request struct {
+	Subject policy.Subject
+	Session string // short id, for the log
+	Source  string // network address
+	Purpose policy.Purpose
+	Fresh   bool // a code was given within the last five minutes
+}
+
+// Deps is what the door works with.
+type Deps struct {
+	Archive    *archive.Archive
+	Audit      *audit.Log
+	Catalog    *catalog.Catalog
+	Connectors map[record.Kind]connector.Connector
+	People     *connector.Directory
+	Client     func() *dingtalk.Client
+	Operator   func(context.Context) (string, error) // unionId for drive access
+	Readers    func(context.Context) ([]string, error)
+	LogKey     string // verifier key of the audit log, for proofs
+	Log        *slog.Logger
+	Now        func() time.Time
+}
+
+// Door opens content. It is safe for concurrent use.
+type Door struct {
+	d Deps
+
+	mu   sync.Mutex // guards jobs
+	jobs []*Job     // newest last
+}
+
+// New returns a door.
+func New(d Deps) *Door {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Door{d: d}
+}
+
+// enter asks policy and writes the audit entry; the scope is what may then be
+// opened. A refusal is an entry too.
+func (d *Door) enter(ctx context.Context, rq Request, a policy.Action, op, object string, detail map[string]string) (record.Scope, error) {
+	scope, err := policy.Allow(rq.Subject, a, rq.Purpose, d.d.Now(), func(ids []int64) []int64 { return d.expand(ctx, ids) })
+	ev := audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: op, Object: object, Purpose: string(rq.Purpose), Outcome: "ok", Detail: detail}
+	if errors.Is(err, policy.ErrPurpose) {
+		return scope, err // nothing was asked for yet: the page asks for the purpose
+	}
+	if err == nil && !rq.Fresh && (a == policy.Export || a == policy.Restore) {
+		return record.Scope{}, ErrStepUp
+	}
+	if err != nil {
+		ev.Operation, ev.Outcome = "access.denied", "denied"
+	}
+	if _, aerr := d.d.Audit.Append(ctx, ev); aerr != nil {
+		return record.Scope{}, fmt.Errorf("no entry, no content: %w", aerr)
+	}
+	return scope, err
+}
+
+// expand gives departments with all below them.
+func (d *Door) expand(ctx context.Context, ids []int64) []int64 {
+	all, err := d.d.Catalog.Depts(ctx)
+	if err != nil {
+		return nil // a scope of nothing
+	}
+	return Below(all, ids)
+}
+
+// Below lists the given departments and every department under them.
+func Below(all []record.Dept, ids []int64) []int64 {
+	children := map[int64][]int64{}
+	for _, d := range all {
+		children[d.Parent] = append(children[d.Parent], d.ID)
+	}
+	seen := map[int64]bool{}
+	var out []int64
+	for len(ids) > 0 {
+		id := ids[0]
+		ids = ids[1:]
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		out = append(out, id)
+		ids = append(ids, children[id]...)
+	}
+	return out
+}
+
+// ref is how the audit log names a container or record: a blind number.
+func ref(kind string, id int64) string { return kind + "/" + strconv.FormatInt(id, 36) }
+
+// blindText is a query in the audit log: its hash, not its words.
+func blindText(s string) string {
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:6])
+}
+
+// Containers lists what the reader may see, as of a commit (0 = now).
+func (d *Door) Containers(ctx context.Context, rq Request, kind record.Kind, asOf uint64) ([]catalog.ContainerInfo, error) {
+	scope, err := d.enter(ctx, rq, policy.Read, "view", "list/"+string(kind), nil)
+	if err != nil {
+		return nil, err
+	}
+	if kind != "" {
+		scope = only(scope, kind)
+	}
+	return d.d.Catalog.Containers(ctx, scope, asOf)
+}
+
+func only(s record.Scope, k record.Kind) record.Scope {
+	for _, x := range s.Kinds {
+		if x == k {
+			s.Kinds = []record.Kind{k}
+			return s
+		}
+	}
+	s.Kinds = nil
+	return s
+}
+
+// Item is a record version opened for a person.
+type Item struct {
+	catalog.Hit
+	Doc    connector.Document
+	Record record.Record
+	Author string
+	Spans  []catalog.Span // search hits inside Shown
+	Shown  string         // the text that Spans count in
+	Damage error          // the bytes could not be read; the rest of the page can
+}
+
+// Page is a stretch of a container.
+type Page struct {
+	Container catalog.ContainerInfo
+	Items     []Item // oldest first
+	Older     int64  // for PageQuery.Before, 0 = none
+	Newer     int64  // for PageQuery.After, 0 = none
+}
+
+// Page opens a stretch of a container.
+func (d *Door) Page(ctx context.Context, rq Request, q catalog.PageQuery) (Page, error) {
+	scope, err := d.enter(ctx, rq, policy.Read, "view", ref("container", q.Container), nil)
+	if err != nil {
+		return Page{}, err
+	}
+	var p Page
+	if p.Container, err = d.d.Catalog.Container(ctx, scope, q.Container); err != nil {
+		return p, err
+	}
+	limit := q.Limit
+	q.Limit++ // one more tells whether there is more
+	hits, err := d.d.Catalog.Page(ctx, scope, q)
+	if err != nil {
+		return p, err
+	}
+	more := len(hits) > limit
+	hits = hits[:min(len(hits), limit)]
+	if q.After == 0 { // newest first: turn
+		for i, j := 0, len(hits)-1; i < j; i, j = i+1, j-1 {
+			hits[i], hits[j] = hits[j], hits[i]
+		}
+	}
+	if len(hits) > 0 {
+		if q.After == 0 && more || q.After != 0 {
+			p.Older = hits[0].ID
+		}
+		if q.After != 0 && more || q.Before != 0 {
+			p.Newer = hits[len(hits)-1].ID
+		}
+	}
+	p.Items, err = d.open(ctx, hits)
+	return p, err
+}
+
+// open reads the records of hits. A damaged one is marked, not fatal.
+func (d *Door) open(ctx context.Context, hits []catalog.Hit) ([]Item, error) {
+	items := make([]Item, len(hits))
+	locs := make([]record.Loc, len(hits))
+	for i, h := range hits {
+		items[i].Hit = h
+		locs[i] = h.Loc
+	}
+	got := make([]bool, len(hits))
+	err := d.d.Archive.ReadMany(ctx, locs, func(i int, r record.Record) error {
+		items[i].Record, got[i] = r, true
+		return nil
+	})
+	if err != nil && ctx.Err() != nil {
+		return nil, err
+	}
+	for i := range items {
+		if !got[i] { // one by one, so that one damaged record does not hide the others
+			if items[i].Record, items[i].Damage = d.d.Archive.Read(ctx, locs[i]); items[i].Damage != nil {
+				continue
+			}
+		}
+		it := &items[i]
+		if it.Doc, err = d.d.Connectors[it.Kind].Document(&it.Record); err != nil {
+			it.Doc = connector.Document{Body: string(it.Record.Raw), Time: it.Record.Time}
+		}
+		it.Author = it.Doc.Author.Name
+		if it.Author == "" {
+			if it.Author, err = d.d.Catalog.PersonName(ctx, it.Hit.Author); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return items, nil
+}
+
+// Item opens one record version with all its versions, oldest first.
+func (d *Door) Item(ctx context.Context, rq Request, id int64) (Item, []Item, error) {
+	scope, err := d.enter(ctx, rq, policy.Read, "view", ref("record", id), nil)
+	if err != nil {
+		return Item{}, nil, err
+	}
+	hit, err := d.d.Catalog.Get(ctx, scope, id)
+	if err != nil {
+		return Item{}, nil, err
+	}
+	hits, err := d.d.Catalog.Versions(ctx, scope, id)
+	if err != nil {
+		return Item{}, nil, err
+	}
+	items, err := d.open(ctx, hits)
+	if err != nil {
+		return Item{}, nil, err
+	}
+	for _, it := range items {
+		if it.ID == hit.ID {
+			return it, items, nil
+		}
+	}
+	return Item{}, nil, ErrNotFound
+}
+
+// Container gives the name of a container the reader may see; it writes no
+// entry of its own, because it goes with a page that did.
+func (d *Door) Container(ctx context.Context, rq Request, id int64) (catalog.ContainerInfo, error) {
+	scope, err := policy.Allow(rq.Subject, policy.Read, rq.Purpose, d.d.Now(), func(ids []int64) []int64 { return d.expand(ctx, ids) })
+	if err != nil {
+		return catalog.ContainerInfo{}, err
+	}
+	return d.d.Catalog.Container(ctx, scope, id)
+}
