@@ -110,11 +110,12 @@ func Match(accept string) Lang {
 	if err != nil || len(tags) == 0 {
 		return ZhHant
 	}
-	_, i, conf := matcher.Match(tags...)
-	if conf == language.No {
-		return ZhHant
+	for _, t := range tags { // in the reader's order: zh-MO must not lose to a later plain zh
+		if _, i, conf := matcher.Match(t); conf != language.No {
+			return Langs[i]
+		}
 	}
-	return Langs[i]
+	return ZhHant
 }
 
 // Parse reads a language name.
