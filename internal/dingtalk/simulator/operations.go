@@ -97,6 +97,9 @@ func (t *tenant) applyMessage(op operation) {
 	}
 	m := &message{id: op.ID, conv: v, ms: op.Time, kind: op.Kind, text: op.Text, sender: t.byUser[op.User]}
 	if m.sender == nil {
+		m.sender = t.byOpen[op.User] // an import names people outside by their openDingTalkId
+	}
+	if m.sender == nil {
 		m.sender = t.outsider(op.User)
 	}
 	if q := t.msgs[op.Quote]; q != nil {
