@@ -131,6 +131,14 @@ func (s *Simulator) control(op string, raw []byte) (any, error) {
 		return s.controlDelete(b)
 	case "POST /_sim/approval":
 		return s.newApproval(b.UserID), nil
+	case "POST /_sim/approval/advance":
+		return map[string]any{"advanced": s.advanceApproval()}, nil
+	case "POST /_sim/rename-group":
+		return s.renameGroup(b.ConversationID, b.Text)
+	case "POST /_sim/leave":
+		return s.leave(b.UserID)
+	case "POST /_sim/modify-user":
+		return s.modifyUser(b.UserID, b.Text)
 	default:
 		return nil, errors.New("no such control operation: " + op)
 	}
@@ -218,7 +226,15 @@ func (s *Simulator) send(b controlBody) (any, error) {
 	if who == nil || !v.has(who) {
 		return nil, errors.New("the sender is not in the conversation")
 	}
-	m := s.say(v, who, "text", b.Text, nil)
+	if b.Kind == "file" {
+		s.shareFile(v, who)
+		m := v.msgs[len(v.msgs)-1]
+		return map[string]any{"messageId": m.id, "conversationId": v.id, "senderUserId": who.userID, "ms": m.ms, "createTime": textTime(m.ms)}, nil
+	}
+	if b.Kind != "image" && b.Kind != "voice" {
+		b.Kind = "text"
+	}
+	m := s.say(v, who, b.Kind, b.Text, nil)
 	return map[string]any{"messageId": m.id, "conversationId": v.id, "senderUserId": who.userID, "ms": m.ms, "createTime": textTime(m.ms)}, nil
 }
 
@@ -308,6 +324,41 @@ func (s *Simulator) controlDelete(b controlBody) (any, error) {
 	d := sp.find(b.DentryID)
 	s.do(operation{Op: "delete-dentry", ID: d.id, Space: sp.id, User: s.tenant.admin.unionID, Time: s.now().UnixMilli(), Token: s.tenant.id()})
 	s.storageEvent("storage_dentry_delete", d, s.tenant.admin)
+	return map[string]any{"ok": true}, nil
+}
+
+func (s *Simulator) stamp() string { return strconv.FormatInt(s.now().UnixMilli(), 10) }
+
+func (s *Simulator) renameGroup(id, title string) (any, error) {
+	v := s.tenant.byConv[id]
+	if v == nil || v.single || title == "" {
+		return nil, errors.New("a group's conversationId and a text are needed")
+	}
+	s.do(operation{Op: "retitle", Conv: id, Text: title})
+	s.emit("chat_update_title", map[string]any{"timeStamp": s.now().UnixMilli(), "chatId": v.chatID, "openConversationId": v.id,
+		"corpId": s.tenant.corpID, "title": title, "operator": v.owner.userID, "operatorUnionId": v.owner.unionID})
+	return map[string]any{"ok": true}, nil
+}
+
+// leave lets one person go.
+func (s *Simulator) leave(user string) (any, error) {
+	p := s.tenant.user(user)
+	if p == nil || p == s.tenant.admin {
+		return nil, errors.New("no such user")
+	}
+	s.do(operation{Op: "leave", User: user, Time: s.now().UnixMilli()})
+	s.grants.revoke(user)
+	s.emit("user_leave_org", map[string]any{"timeStamp": s.stamp(), "userId": []string{user}})
+	return map[string]any{"ok": true}, nil
+}
+
+func (s *Simulator) modifyUser(user, title string) (any, error) {
+	p := s.tenant.user(user)
+	if p == nil || title == "" {
+		return nil, errors.New("userId and the new title as text are needed")
+	}
+	s.do(operation{Op: "user-title", User: user, Text: title})
+	s.emit("user_modify_org", map[string]any{"timeStamp": s.stamp(), "userId": []string{user}, "diffInfo": map[string]any{"prev": map[string]any{}, "curr": map[string]any{"name": p.name}, "userid": user}})
 	return map[string]any{"ok": true}, nil
 }
 

@@ -11,6 +11,9 @@ import (
 // short answers; some lines are edited, recalled, quoted, reacted to.
 func (t *tenant) addMessages(opt Options) {
 	r := newRand(t.seed, "messages")
+	// About one line in 25 announces a file; more would be more files than
+	// the tenant is to have.
+	t.shareOdds = min(1, float64(t.toShare)*25/float64(opt.Messages))
 	per := t.shares(r, opt)
 	for i, v := range t.convs {
 		if per[i] > 0 {
@@ -121,6 +124,11 @@ func (t *tenant) speak(r *rand.Rand, v *conversation, index int, who *person, s 
 		id := "$iAEIAq" + strings.NewReplacer("=", "", "+", "w").Replace(token64(12, t.seed, "media", index, n))
 		m.media, m.text = t.newMedia(id, s.kind, r.Uint64()), mediaText(s.kind, id)
 	case "file":
+		if t.toShare == 0 || r.Float64() >= t.shareOdds {
+			m.kind, m.text = "text", "文件已放入資料夾："+s.text
+			break
+		}
+		t.toShare--
 		sp := t.spaceOf(v)
 		d := t.addFile(r, sp.root, strings.NewReplacer("/", "-", "\"", "").Replace(s.text), who, min(at, t.epoch.UnixMilli()-3600000))
 		m.text = "fileName: " + d.name + " fileId: " + d.id + " spaceId: " + sp.id

@@ -75,6 +75,14 @@ func (s *Simulator) apply(op operation) {
 		if v := t.byConv[op.Conv]; v != nil {
 			v.title = op.Text
 		}
+	case "leave":
+		if p := t.byUser[op.User]; p != nil {
+			p.left = op.Time
+		}
+	case "user-title":
+		if p := t.byUser[op.User]; p != nil {
+			p.title = op.Text
+		}
 	case "delete-department":
 		t.applyDeleteDepartment(op)
 	case "folder", "upload":

@@ -355,6 +355,18 @@ func (c *toolCall) history(v *conversation) (any, error) {
 		to = v.since(ms + 1)
 		from = max(0, to-limit)
 	}
+	if wall := c.s.faults.take(c.s, "wall", c.tool.name); wall != nil {
+		oldest := v.since(c.s.now().Add(-time.Duration(wall.Days) * day).UnixMilli())
+		if from < oldest && forward {
+			from, to = oldest, min(oldest+limit, len(v.msgs))
+		}
+		from = max(from, oldest)
+		to = max(from, to)
+		if !forward && from == oldest && oldest > 0 {
+			v = &conversation{msgs: v.msgs[oldest:]} // what lies behind is not even counted
+			from, to = 0, to-oldest
+		}
+	}
 	page := historyPage{Messages: []messageJSON{}}
 	for i := to - 1; i >= from; i-- {
 		page.Messages = append(page.Messages, v.msgs[i].json())
