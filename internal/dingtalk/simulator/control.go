@@ -16,7 +16,26 @@ import (
 )
 
 // serveControl is /_sim/: what a test or a demonstration may ask of the
-// simulator itself. It has no login, so it answers this machine only.
+// simulator itself. It has no login, so it answers this machine only. Bodies
+// and answers are JSON.
+//
+//	GET    health, info, calls, violations, faults
+//	GET    expected?kind=chat|files|approvals|contacts   NDJSON, see truth
+//	DELETE violations                                    start the list anew
+//	DELETE faults {id}                                   one, or all without id
+//	POST   faults {match, kind, count, probability, days}
+//	POST   clock {advanceSeconds}
+//	POST   quota {monthlyCalls, used, qps}
+//	POST   permissions {grant, revoke}                   "cli" is the organisation's switch of route A
+//	POST   consent/revoke {userId}
+//	POST   disconnect {waitSeconds}                      every stream has to reconnect
+//	POST   send {conversationId, senderUserId, text, kind: text|image|voice|file}
+//	POST   edit {messageId, text}    recall {messageId}
+//	POST   upload {spaceId, userId, name, base64}    delete-file {spaceId, dentryId}
+//	POST   approval {userId}    approval/advance
+//	POST   rename-group {conversationId, text}
+//	POST   modify-user {userId, text}    leave {userId}
+//	POST   delete-department {deptId}
 func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request) {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	if ip := net.ParseIP(host); !s.opt.OpenControlToPeer && (ip == nil || !ip.IsLoopback()) {

@@ -20,7 +20,6 @@ type legacyError struct {
 	code    int
 	sub     string
 	msg     string
-	headers http.Header
 }
 
 func (e legacyError) Error() string { return fmt.Sprintf("errcode %d %s: %s", e.code, e.sub, e.msg) }

@@ -70,7 +70,7 @@ func (t *tenant) talk(r *rand.Rand, v *conversation, index, n int) {
 		if k := len(v.msgs); k > 0 && at <= v.msgs[k-1].ms {
 			at = v.msgs[k-1].ms + 1 + r.Int64N(90000)
 		}
-		cast := cast(r, v)
+		cast := cast(r, v, language(steps[0].text))
 		for _, s := range steps[:min(len(steps), n-made)] {
 			t.speak(r, v, index, cast[s.speaker%len(cast)], s, at)
 			made++
@@ -90,11 +90,38 @@ func (t *tenant) talk(r *rand.Rand, v *conversation, index, n int) {
 	}
 }
 
-// cast shuffles who speaks in a thread.
-func cast(r *rand.Rand, v *conversation) []*person {
+// cast shuffles who speaks in a thread; those whose language it is come first.
+func cast(r *rand.Rand, v *conversation, lang string) []*person {
 	list := slices.Clone(v.members)
 	r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	slices.SortStableFunc(list, func(a, b *person) int {
+		switch {
+		case (a.language == lang) == (b.language == lang):
+			return 0
+		case a.language == lang:
+			return -1
+		}
+		return 1
+	})
 	return list[:min(len(list), 6)]
+}
+
+// language tells Portuguese and English lines by their letters.
+func language(text string) string {
+	for _, c := range text {
+		switch {
+		case c >= 0x3000 && c < 0xff00:
+			return "zh-Hant"
+		case strings.ContainsRune("áâãàçéêíóôõúÓ", c):
+			return "pt"
+		}
+	}
+	for _, word := range []string{"Bom dia", "Boa tarde", "Nota:", "Precisamos", "Obrigad", "Combinado"} {
+		if strings.HasPrefix(text, word) {
+			return "pt"
+		}
+	}
+	return "en"
 }
 
 // workingHour moves a moment into a working day, nearly always.

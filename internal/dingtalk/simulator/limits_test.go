@@ -3,6 +3,7 @@ package simulator
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -323,5 +324,34 @@ func TestTrafficChangesTheTenantAndAllOfItIsExpected(t *testing.T) {
 	}
 	if rows != len(w.sim.tenant.msgs) {
 		t.Errorf("%d rows for %d messages", rows, len(w.sim.tenant.msgs))
+	}
+}
+
+func TestBothBodyStylesAndEscapedPathsAreUnderstood(t *testing.T) {
+	w := newWorld(t, Options{})
+	u := w.url + "/topapi/v2/user/list?access_token=" + w.token
+	resp, err := http.PostForm(u, url.Values{"dept_id": {"468213592"}, "cursor": {"0"}, "size": {"5"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var v struct {
+		Result struct {
+			List []userListItem `json:"list"`
+		} `json:"result"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&v); err != nil || len(v.Result.List) != 5 || v.Result.List[0].UnionID == "" {
+		t.Errorf("form body: %v %+v", err, v)
+	}
+	chat := w.sim.tenant.convs[1].chatID
+	w.api("POST", "/v1.0/im/chat/"+strings.ReplaceAll(chat, "c", "%63")+"/convertToOpenConversationId", nil)
+	if status, e := w.call("GET", "/v1.0/nothing/here", nil); status != 404 || e["code"] != "InvalidAction.NotFound" {
+		t.Errorf("%d %v", status, e)
+	}
+	if e := w.legacy("/topapi/nothing", map[string]any{}); e["errcode"].(float64) != 22 {
+		t.Errorf("%v", e)
+	}
+	if n := len(w.sim.Violations()); n != 2 {
+		t.Errorf("%v", w.sim.Violations())
 	}
 }

@@ -198,7 +198,7 @@ func (c *toolCall) run() (any, error) {
 		s.violate(c.r, "Authorization and x-user-access-token must carry the same member's token")
 		return nil, toolError{"InvalidAuthentication", "缺少或不一致的用户 token"}
 	}
-	if s.faults.take(s, "expired_token", c.tool.name) != nil {
+	if s.faults.take(s, "expired_token", c.tool.name) != nil || s.refused["cli"] {
 		return nil, confusingDenial
 	}
 	if c.who = s.tokens.member(user, s.now()); c.who == nil {
