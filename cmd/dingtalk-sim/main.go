@@ -49,6 +49,7 @@ func run() error {
 	flag.DurationVar(&opt.UserTokenLife, "user-token-life", 7200*time.Second, "life of a member's token")
 	flag.IntVar(&opt.DownloadSeconds, "download-seconds", 900, "life of signed download headers")
 	flag.Var((*redirects)(&opt.RedirectURIs), "redirect", "registered redirect_uri besides loopback ones; may repeat")
+	flag.TextVar(&opt.Epoch, "epoch", time.Time{}, "moment the history counts back from (RFC 3339); default now")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unknown argument %q", flag.Arg(0))

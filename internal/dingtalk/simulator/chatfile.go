@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -67,12 +68,16 @@ func fileMessageID(seed uint64, line int) string {
 	return "msg" + base64.RawURLEncoding.EncodeToString(b[:]) + "=="
 }
 
-// groupForFile is a group of the administrator and a few people of one
-// department, where the disaster can strike it.
+// groupForFile is a group that the head of a department owns, with the
+// administrator and a few others, so that the disaster can strike it.
 func (t *tenant) groupForFile(title string, n int, all []*person) *conversation {
 	d := t.depts[1+n%(len(t.depts)-1)]
-	members := []*person{t.admin}
-	members = append(members, t.staff(d.id)...)
+	members := slices.Clone(t.staff(d.id))
+	if len(members) == 0 {
+		members = []*person{t.admin}
+		d = t.byDept[t.admin.depts[len(t.admin.depts)-1]]
+	}
+	members = append(members, t.admin)
 	for i := range 4 {
 		members = append(members, all[(n*7+i*31)%len(all)])
 	}

@@ -198,12 +198,21 @@ func (t *tenant) addGroups(opt Options) {
 		if i%2 == 0 {
 			members = append(members, t.admin)
 		}
+		if len(t.staff(d.id)) == 0 {
+			d = t.byDept[members[0].depts[0]]
+		}
 		v := t.newConversation("topic", i, pick(r, shortNames(d))+pick(r, groupTopics), members)
 		v.dept, v.created, v.topic = d.id, start+int64(r.IntN(60*86400000)), i
 	}
 	if opt.BigDepartment {
+		// Owned by the department's head, so that a client that goes by the
+		// owner puts them there too.
+		head := t.staff(big.id)[0]
 		for _, v := range t.convs {
-			v.dept = big.id
+			if !v.has(head) {
+				v.members, head.convs = append(v.members, head), append(head.convs, v)
+			}
+			v.dept, v.owner = big.id, head
 		}
 	}
 	for i := range 80 {

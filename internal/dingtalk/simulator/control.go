@@ -2,7 +2,6 @@ package simulator
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,12 +10,30 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"time"
 )
 
 // serveControl is /_sim/: what a test or a demonstration may ask of the
-// simulator itself. It has no login, so it answers this machine only.
+// simulator itself. It has no login, so it answers this machine only. Bodies
+// and answers are JSON.
+//
+//	GET    health, info, calls, violations, faults
+//	GET    expected?kind=chat|files|approvals|contacts   NDJSON, see truth
+//	DELETE violations                                    start the list anew
+//	DELETE faults {id}                                   one, or all without id
+//	POST   faults {match, kind, count, probability, days}
+//	POST   clock {advanceSeconds}
+//	POST   quota {monthlyCalls, used, qps}
+//	POST   permissions {grant, revoke}                   "cli" is the organisation's switch of route A
+//	POST   consent/revoke {userId}
+//	POST   disconnect {waitSeconds}                      every stream has to reconnect
+//	POST   send {conversationId, senderUserId, text, kind: text|image|voice|file}
+//	POST   edit {messageId, text}    recall {messageId}
+//	POST   upload {spaceId, userId, name, base64}    delete-file {spaceId, dentryId}
+//	POST   approval {userId}    approval/advance
+//	POST   rename-group {conversationId, text}
+//	POST   modify-user {userId, text}    leave {userId}
+//	POST   delete-department {deptId}
 func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request) {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	if ip := net.ParseIP(host); !s.opt.OpenControlToPeer && (ip == nil || !ip.IsLoopback()) {
@@ -131,6 +148,14 @@ func (s *Simulator) control(op string, raw []byte) (any, error) {
 		return s.controlDelete(b)
 	case "POST /_sim/approval":
 		return s.newApproval(b.UserID), nil
+	case "POST /_sim/approval/advance":
+		return map[string]any{"advanced": s.advanceApproval()}, nil
+	case "POST /_sim/rename-group":
+		return s.renameGroup(b.ConversationID, b.Text)
+	case "POST /_sim/leave":
+		return s.leave(b.UserID)
+	case "POST /_sim/modify-user":
+		return s.modifyUser(b.UserID, b.Text)
 	default:
 		return nil, errors.New("no such control operation: " + op)
 	}
@@ -198,201 +223,4 @@ func (s *Simulator) info() map[string]any {
 		"adminUserId": t.admin.userID, "adminUnionId": t.admin.unionID, "edition": s.opt.Edition, "now": s.now(), "epoch": s.epoch, "seed": s.opt.Seed, "departments": depts,
 		"counts": map[string]int{"people": len(t.working()), "conversations": len(t.convs), "groups": groups, "messages": len(t.msgs),
 			"media": len(t.media), "spaces": len(t.spaces), "files": files, "approvals": len(t.insts), "forms": len(t.forms)}}
-}
-
-// Send makes one message now, in any or the named conversation, by any or the
-// named member, and tells the members' streams.
-func (s *Simulator) send(b controlBody) (any, error) {
-	t := s.tenant
-	v := t.byConv[b.ConversationID]
-	if b.ConversationID == "" && len(t.convs) > 0 {
-		v = t.convs[s.rng.IntN(len(t.convs))]
-	}
-	if v == nil {
-		return nil, errors.New("no such conversation")
-	}
-	who := t.user(b.SenderUserID)
-	if b.SenderUserID == "" {
-		who = v.members[s.rng.IntN(len(v.members))]
-	}
-	if who == nil || !v.has(who) {
-		return nil, errors.New("the sender is not in the conversation")
-	}
-	m := s.say(v, who, "text", b.Text, nil)
-	return map[string]any{"messageId": m.id, "conversationId": v.id, "senderUserId": who.userID, "ms": m.ms, "createTime": textTime(m.ms)}, nil
-}
-
-// say adds one live message and raises its events.
-func (s *Simulator) say(v *conversation, who *person, kind, text string, quote *message) *message {
-	op := operation{Op: "message", ID: s.newID("msg") + "==", Conv: v.id, User: who.userID, Kind: kind, Text: text, Time: s.now().UnixMilli()}
-	if text == "" {
-		op.Text = liveLine(s.rng)
-	}
-	if quote != nil {
-		op.Quote = quote.id
-	}
-	if kind == "image" || kind == "voice" {
-		op.Media, op.Seed = s.newID("$iAEIAq"), s.rng.Uint64()
-		op.Text = mediaText(kind, op.Media)
-	}
-	s.do(op)
-	m := s.tenant.msgs[op.ID]
-	s.tellMembers("receive", m, who, nil)
-	return m
-}
-
-func mediaText(kind, id string) string {
-	if kind == "voice" {
-		return "[语音消息](mediaId=" + id + ")"
-	}
-	return "[图片消息](mediaId=" + id + ")"
-}
-
-func (s *Simulator) liveMessage(id string) (*message, error) {
-	m := s.tenant.msgs[id]
-	if m == nil || m.recalled {
-		return nil, errors.New("no such message, or it was recalled")
-	}
-	return m, nil
-}
-
-func (s *Simulator) edit(id, text string) (any, error) {
-	m, err := s.liveMessage(id)
-	if err != nil {
-		return nil, err
-	}
-	if text == "" {
-		text = m.text + "（更正）"
-	}
-	s.do(operation{Op: "edit", ID: id, Text: text, Time: s.now().UnixMilli()})
-	s.tellMembers("edit", m, m.sender, nil)
-	return map[string]any{"messageId": id, "conversationId": m.conv.id}, nil
-}
-
-func (s *Simulator) recall(id string) (any, error) {
-	m, err := s.liveMessage(id)
-	if err != nil {
-		return nil, err
-	}
-	s.do(operation{Op: "recall", ID: id, Time: s.now().UnixMilli()})
-	s.tellMembers("recall", m, m.sender, map[string]any{"recaller_open_dingtalk_id": m.sender.openID, "recall_time": s.now().UnixMilli()})
-	return map[string]any{"messageId": id, "conversationId": m.conv.id}, nil
-}
-
-func (s *Simulator) controlUpload(b controlBody) (any, error) {
-	sp := s.tenant.bySpace[b.SpaceID]
-	if b.SpaceID == "" && len(s.tenant.spaces) > 0 {
-		sp = s.tenant.spaces[0]
-	}
-	data, err := base64.StdEncoding.DecodeString(b.Base64)
-	if sp == nil || err != nil || !legalName(b.Name) {
-		return nil, errors.New("spaceId, name and base64 are needed")
-	}
-	who := s.tenant.admin
-	if p := s.tenant.user(b.UserID); p != nil {
-		who = p
-	}
-	c := &call{s: s, r: &http.Request{}}
-	d, err := c.place(sp.root, who, b.Name, "", "", data)
-	if err != nil {
-		return nil, err
-	}
-	return d.json(0), nil
-}
-
-func (s *Simulator) controlDelete(b controlBody) (any, error) {
-	sp := s.tenant.bySpace[b.SpaceID]
-	if sp == nil || sp.find(b.DentryID) == nil || b.DentryID == "0" {
-		return nil, errors.New("no such file")
-	}
-	d := sp.find(b.DentryID)
-	s.do(operation{Op: "delete-dentry", ID: d.id, Space: sp.id, User: s.tenant.admin.unionID, Time: s.now().UnixMilli(), Token: s.tenant.id()})
-	s.storageEvent("storage_dentry_delete", d, s.tenant.admin)
-	return map[string]any{"ok": true}, nil
-}
-
-// deleteDepartment is the disaster: a department's groups, files and people
-// are gone upstream, and nothing lies in a recycle bin.
-func (s *Simulator) deleteDepartment(id int64) (any, error) {
-	t := s.tenant
-	d := t.byDept[id]
-	if d == nil || d.removed || id == 1 {
-		return nil, errors.New("no such department: " + strconv.FormatInt(id, 10))
-	}
-	ids := t.subtree(id)
-	before := map[string]bool{}
-	for _, p := range t.people {
-		before[p.userID] = p.gone()
-	}
-	lost := t.applyDeleteDepartment(operation{Op: "delete-department", Dept: id, Time: s.now().UnixMilli()})
-	s.journal.append(operation{Op: "delete-department", Dept: id, Time: s.now().UnixMilli()})
-	stamp := strconv.FormatInt(s.now().UnixMilli(), 10)
-	var left []string
-	for _, p := range t.people {
-		if p.gone() && !before[p.userID] {
-			left = append(left, p.userID)
-			s.grants.revoke(p.userID)
-		}
-	}
-	for i := 0; i < len(left); i += 20 {
-		s.emit("user_leave_org", map[string]any{"timeStamp": stamp, "userId": left[i:min(i+20, len(left))]})
-	}
-	s.emit("org_dept_remove", map[string]any{"timeStamp": stamp, "deptId": ids})
-	lost["departments"] = len(ids)
-	return lost, nil
-}
-
-func (t *tenant) applyDeleteDepartment(op operation) map[string]int {
-	lost := map[string]int{}
-	if d := t.byDept[op.Dept]; d == nil || d.removed {
-		return lost
-	}
-	ids := t.subtree(op.Dept)
-	inside := func(id int64) bool { return slices.Contains(ids, id) }
-	t.convs = slices.DeleteFunc(t.convs, func(v *conversation) bool {
-		if v.single && v.dept == 0 || !inside(v.dept) {
-			return false
-		}
-		for _, m := range v.msgs {
-			delete(t.msgs, m.id)
-			if m.media != nil {
-				delete(t.media, m.media.id)
-				lost["media"]++
-			}
-		}
-		lost["messages"] += len(v.msgs)
-		lost["conversations"]++
-		delete(t.byConv, v.id)
-		delete(t.byChat, v.chatID)
-		for _, p := range v.members {
-			p.convs = slices.DeleteFunc(p.convs, func(x *conversation) bool { return x == v })
-		}
-		return true
-	})
-	t.spaces = slices.DeleteFunc(t.spaces, func(sp *space) bool {
-		if sp.dept == 0 || !inside(sp.dept) {
-			return false
-		}
-		for _, d := range sp.order {
-			delete(t.byUUID, d.uuid)
-			if !d.folder && !d.gone() {
-				lost["files"]++
-			}
-		}
-		delete(t.byUUID, sp.root.uuid)
-		delete(t.bySpace, sp.id)
-		return true
-	})
-	t.bin = slices.DeleteFunc(t.bin, func(x *recycled) bool { return t.bySpace[x.d.space.id] == nil })
-	for _, p := range t.people {
-		if !p.gone() && p != t.admin && slices.ContainsFunc(p.depts, inside) {
-			p.left = op.Time
-			lost["people"]++
-		}
-	}
-	t.admin.depts = slices.DeleteFunc(t.admin.depts, inside)
-	for _, id := range ids {
-		t.byDept[id].removed = true
-	}
-	return lost
 }

@@ -17,10 +17,9 @@ func (e apiError) Error() string { return e.code + ": " + e.msg }
 
 // legacyError is an error of the oapi host: always HTTP 200.
 type legacyError struct {
-	code    int
-	sub     string
-	msg     string
-	headers http.Header
+	code int
+	sub  string
+	msg  string
 }
 
 func (e legacyError) Error() string { return fmt.Sprintf("errcode %d %s: %s", e.code, e.sub, e.msg) }

@@ -19,6 +19,7 @@ type fault struct {
 	Count       int     `json:"count"`       // how many times; 0 means until cleared
 	Probability float64 `json:"probability"` // 0 means always
 	Hits        int     `json:"hits"`
+	Days        int     `json:"days,omitempty"` // wall: how far route A looks back
 
 	re   *regexp.Regexp
 	last map[string][]byte // duplicate_page: the page to serve again
@@ -35,6 +36,7 @@ var faultKinds = map[string]string{
 	"expired_token":  "the token counts as lapsed; route A says the confusing text",
 	"duplicate_page": "the previous answer of the same API again",
 	"reorder":        "the items of a page in another order",
+	"wall":           "route A shows nothing older than days",
 	"hide_single":    "pairs are missing from list_all_conversations",
 	"lose_event":     "the event is never pushed",
 	"dup_event":      "the event is pushed twice",

@@ -146,7 +146,7 @@ func (t *tenant) addFiles(opt Options) {
 // topUpGroupFiles adds files that nobody announced in a message, so that the
 // groups have 250 in all, or 500 when one department has everything.
 func (t *tenant) topUpGroupFiles(r *rand.Rand, opt Options, start time.Time) {
-	want, have := 250, 0
+	want, have := 260, 0
 	if opt.BigDepartment {
 		want = 500
 	}

@@ -11,6 +11,9 @@ import (
 // short answers; some lines are edited, recalled, quoted, reacted to.
 func (t *tenant) addMessages(opt Options) {
 	r := newRand(t.seed, "messages")
+	// About one line in 25 announces a file; more would be more files than
+	// the tenant is to have.
+	t.shareOdds = min(1, float64(t.toShare)*25/float64(opt.Messages))
 	per := t.shares(r, opt)
 	for i, v := range t.convs {
 		if per[i] > 0 {
@@ -67,7 +70,7 @@ func (t *tenant) talk(r *rand.Rand, v *conversation, index, n int) {
 		if k := len(v.msgs); k > 0 && at <= v.msgs[k-1].ms {
 			at = v.msgs[k-1].ms + 1 + r.Int64N(90000)
 		}
-		cast := cast(r, v)
+		cast := cast(r, v, language(steps[0].text))
 		for _, s := range steps[:min(len(steps), n-made)] {
 			t.speak(r, v, index, cast[s.speaker%len(cast)], s, at)
 			made++
@@ -87,11 +90,38 @@ func (t *tenant) talk(r *rand.Rand, v *conversation, index, n int) {
 	}
 }
 
-// cast shuffles who speaks in a thread.
-func cast(r *rand.Rand, v *conversation) []*person {
+// cast shuffles who speaks in a thread; those whose language it is come first.
+func cast(r *rand.Rand, v *conversation, lang string) []*person {
 	list := slices.Clone(v.members)
 	r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	slices.SortStableFunc(list, func(a, b *person) int {
+		switch {
+		case (a.language == lang) == (b.language == lang):
+			return 0
+		case a.language == lang:
+			return -1
+		}
+		return 1
+	})
 	return list[:min(len(list), 6)]
+}
+
+// language tells Portuguese and English lines by their letters.
+func language(text string) string {
+	for _, c := range text {
+		switch {
+		case c >= 0x3000 && c < 0xff00:
+			return "zh-Hant"
+		case strings.ContainsRune("áâãàçéêíóôõúÓ", c):
+			return "pt"
+		}
+	}
+	for _, word := range []string{"Bom dia", "Boa tarde", "Nota:", "Precisamos", "Obrigad", "Combinado"} {
+		if strings.HasPrefix(text, word) {
+			return "pt"
+		}
+	}
+	return "en"
 }
 
 // workingHour moves a moment into a working day, nearly always.
@@ -121,6 +151,11 @@ func (t *tenant) speak(r *rand.Rand, v *conversation, index int, who *person, s 
 		id := "$iAEIAq" + strings.NewReplacer("=", "", "+", "w").Replace(token64(12, t.seed, "media", index, n))
 		m.media, m.text = t.newMedia(id, s.kind, r.Uint64()), mediaText(s.kind, id)
 	case "file":
+		if t.toShare == 0 || r.Float64() >= t.shareOdds {
+			m.kind, m.text = "text", "文件已放入資料夾："+s.text
+			break
+		}
+		t.toShare--
 		sp := t.spaceOf(v)
 		d := t.addFile(r, sp.root, strings.NewReplacer("/", "-", "\"", "").Replace(s.text), who, min(at, t.epoch.UnixMilli()-3600000))
 		m.text = "fileName: " + d.name + " fileId: " + d.id + " spaceId: " + sp.id

@@ -75,6 +75,14 @@ func (s *Simulator) apply(op operation) {
 		if v := t.byConv[op.Conv]; v != nil {
 			v.title = op.Text
 		}
+	case "leave":
+		if p := t.byUser[op.User]; p != nil {
+			p.left = op.Time
+		}
+	case "user-title":
+		if p := t.byUser[op.User]; p != nil {
+			p.title = op.Text
+		}
 	case "delete-department":
 		t.applyDeleteDepartment(op)
 	case "folder", "upload":
@@ -96,6 +104,9 @@ func (t *tenant) applyMessage(op operation) {
 		return
 	}
 	m := &message{id: op.ID, conv: v, ms: op.Time, kind: op.Kind, text: op.Text, sender: t.byUser[op.User]}
+	if m.sender == nil {
+		m.sender = t.byOpen[op.User] // an import names people outside by their openDingTalkId
+	}
 	if m.sender == nil {
 		m.sender = t.outsider(op.User)
 	}

@@ -88,6 +88,7 @@ var (
 // addPeople hires n people. The first is the main administrator.
 func (t *tenant) addPeople(n int) {
 	r := newRand(t.seed, "people")
+	leavers := max(2, n/40) // they left within the year; their words stay in the chats
 	t.roles = []roleGroup{{1507113577, "默认", []role{{1507113578, "主管理员"}, {1507113580, "子管理员"}, {1507113581, "主管"}}},
 		{1507113590, "職務", []role{{1507113591, "財務審批人"}, {1507113592, "資料保護負責人"}}}}
 	var seats []int64
@@ -97,7 +98,7 @@ func (t *tenant) addPeople(n int) {
 		}
 	}
 	used := map[string]int{}
-	for i := range n {
+	for i := range n + leavers {
 		p := &person{userID: fmt.Sprintf("%010d", 120000000+int64(i)*7361513%880000000)}
 		d := digest(t.seed, "person", i)
 		p.unionID = token64(15, t.seed, "union", i) + "iEiE"
@@ -165,13 +166,8 @@ func (t *tenant) addPeople(n int) {
 		t.hire(p)
 	}
 	t.admin = t.people[0]
-	// Some left within the year: they are in the leave records and their
-	// words stay in the chats.
-	for k := range max(2, n/40) {
-		p := t.people[n-1-k*3%(n/3)]
-		if len(p.leads) == 0 {
-			p.left = t.epoch.Add(-time.Duration(20+k*31) * 24 * time.Hour).UnixMilli()
-		}
+	for k, p := range t.people[n:] {
+		p.left = t.epoch.Add(-time.Duration(20+k*31) * 24 * time.Hour).UnixMilli()
 	}
 }
 

@@ -15,13 +15,12 @@ package simulator
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -177,20 +176,33 @@ func (s *Simulator) chooseEpoch() error {
 	if err := os.MkdirAll(s.opt.StateDir, 0o700); err != nil {
 		return fmt.Errorf("make state directory: %w", err)
 	}
-	name := filepath.Join(s.opt.StateDir, "epoch")
+	name := filepath.Join(s.opt.StateDir, "tenant.json")
+	mine := stateHead{s.opt.Seed, s.opt.People, s.opt.Messages, s.opt.BigDepartment, filepath.Base(s.opt.ChatsFile), s.epoch.UnixMilli()}
 	b, err := os.ReadFile(name)
 	if os.IsNotExist(err) {
-		return os.WriteFile(name, []byte(strconv.FormatInt(s.epoch.UnixMilli(), 10)), 0o600)
+		return os.WriteFile(name, mustJSON(mine), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("read state: %w", err)
 	}
-	ms, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-	if err != nil {
+	var kept stateHead
+	if err := json.Unmarshal(b, &kept); err != nil {
 		return fmt.Errorf("read state %s: %w", name, err)
 	}
-	s.epoch = time.UnixMilli(ms)
+	if mine.Epoch = kept.Epoch; mine != kept {
+		return fmt.Errorf("state %s belongs to another tenant: %s", name, b)
+	}
+	s.epoch = time.UnixMilli(kept.Epoch)
 	return nil
+}
+
+// stateHead says which tenant a state directory's operations belong to.
+type stateHead struct {
+	Seed             uint64
+	People, Messages int
+	BigDepartment    bool
+	Chats            string
+	Epoch            int64
 }
 
 // ClientID is the app key that the simulated app was given.
@@ -208,9 +220,9 @@ func (s *Simulator) AdminUserID() string { return s.tenant.admin.userID }
 // Close ends the streams and closes the state.
 func (s *Simulator) Close() error {
 	s.cancel()
-	s.hub.closeAll()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.hub.closeAll()
 	return s.journal.close()
 }
 

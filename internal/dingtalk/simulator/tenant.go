@@ -21,30 +21,32 @@ type tenant struct {
 	corpID   string
 	corpName string
 
-	people   []*person // roster in order of hiring; those who left stay, marked
-	byUser   map[string]*person
-	byUnion  map[string]*person
-	byOpen   map[string]*person
-	outside  map[string]*person // external senders by name
-	admin    *person
-	depts    []*department // parents before children
-	byDept   map[int64]*department
-	roles    []roleGroup
-	convs    []*conversation // in order of creation; deleted ones are removed
-	byConv   map[string]*conversation
-	byChat   map[string]*conversation
-	msgs     map[string]*message
-	media    map[string]*media
-	spaces   []*space
-	bySpace  map[string]*space
-	byUUID   map[string]*dentry
-	bin      []*recycled
-	forms    []*form
-	insts    []*instance // in order of creation
-	byInst   map[string]*instance
-	attached map[string]*content // approval attachments by fileId
-	imported map[string]string   // importUuid to what it made
-	nextID   int64
+	people    []*person // roster in order of hiring; those who left stay, marked
+	byUser    map[string]*person
+	byUnion   map[string]*person
+	byOpen    map[string]*person
+	outside   map[string]*person // external senders by name
+	admin     *person
+	depts     []*department // parents before children
+	byDept    map[int64]*department
+	roles     []roleGroup
+	convs     []*conversation // in order of creation; deleted ones are removed
+	byConv    map[string]*conversation
+	byChat    map[string]*conversation
+	msgs      map[string]*message
+	media     map[string]*media
+	spaces    []*space
+	bySpace   map[string]*space
+	byUUID    map[string]*dentry
+	bin       []*recycled
+	forms     []*form
+	insts     []*instance // in order of creation
+	byInst    map[string]*instance
+	attached  map[string]*content // approval attachments by fileId
+	imported  map[string]string   // importUuid to what it made
+	nextID    int64
+	toShare   int // files still to be announced in chats
+	shareOdds float64
 }
 
 type department struct {
@@ -84,6 +86,9 @@ func buildTenant(opt Options, epoch time.Time) (*tenant, error) {
 		msgs: map[string]*message{}, media: map[string]*media{}, bySpace: map[string]*space{}, byUUID: map[string]*dentry{},
 		byInst: map[string]*instance{}, attached: map[string]*content{}, imported: map[string]string{},
 		nextID: 183746500000 + int64(opt.Seed%1000)*1000000,
+	}
+	if t.toShare = 260; opt.BigDepartment {
+		t.toShare = 500
 	}
 	t.addDepartments()
 	t.addPeople(opt.People)
