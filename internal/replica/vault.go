@@ -358,6 +358,13 @@ func (v *vault) state() State {
 	for k, n := range v.journal {
 		s.Journal[k] = n
 	}
+	if key, err := note.NewVerifier(v.about.LogKey); err == nil {
+		if b, err := os.ReadFile(filepath.Join(v.dir, "log", "checkpoint")); err == nil {
+			if t, err := audit.OpenCheckpoint(b, key); err == nil {
+				s.Size = t.N
+			}
+		}
+	}
 	var st syscall.Statfs_t
 	if syscall.Statfs(v.dir, &st) == nil {
 		s.DiskFree, s.DiskSize = int64(st.Bavail)*st.Bsize, int64(st.Blocks)*st.Bsize
