@@ -11,6 +11,7 @@ import (
 
 	"farol/internal/archive"
 	"farol/internal/audit"
+	"farol/internal/record"
 )
 
 // Sender ships archive and audit log to the node, in the order in which every
@@ -156,14 +157,12 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 const chunk = 4 << 20
 
 func (s *Sender) journal(ctx context.Context, a *archive.Archive, st *State) error {
-	files, err := a.JournalFiles()
-	if err != nil {
-		return fmt.Errorf("list the journal: %w", err)
-	}
+	files := a.JournalFiles()
+	at := archive.Position{PutLog: st.PutPos}
 	sort.Slice(files, func(i, j int) bool { return files[i].Name < files[j].Name })
 	for _, f := range files {
 		for off := st.Journal[f.Name]; off < f.Size; {
-			b, err := a.ReadJournal(f.Name, off, min(chunk, f.Size-off))
+			b, err := a.ReadJournal(f.Name, off, int(min(chunk, f.Size-off)))
 			if err != nil {
 				return fmt.Errorf("read the journal: %w", err)
 			}
@@ -174,8 +173,10 @@ func (s *Sender) journal(ctx context.Context, a *archive.Archive, st *State) err
 			st.Journal[f.Name] = off
 			s.acked(f.Name, off)
 		}
+		at.File, at.Off = f.Name, st.Journal[f.Name]
 	}
-	return a.Shipped(st.Journal, st.PutPos)
+	a.Shipped(at)
+	return nil
 }
 
 // acked removes from the queue what the node now holds.
@@ -257,4 +258,13 @@ func (s *Sender) log(ctx context.Context, l *audit.Log, st *State) error {
 	st.Size = size
 	s.set(func(x *Status) { x.Checkpoint, x.Entries = size, st.Entries })
 	return nil
+}
+
+func (s *Sender) sendBlob(ctx context.Context, e archive.PutEntry, b []byte) error {
+	sum := e.SHA256
+	if mutable(e.Name) {
+		sum = record.HashOf(b) // kopia has written it again since
+	}
+	s.set(func(x *Status) { x.Behind = int64(len(b)) })
+	return s.client.blob(ctx, e.Name, sum, b)
 }
