@@ -121,6 +121,13 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+func (o Options) time() time.Time {
+	if o.Now != nil {
+		return o.Now()
+	}
+	return time.Now()
+}
+
 // Archive is one open archive. Its methods may be called concurrently.
 type Archive struct {
 	dir  string
@@ -137,6 +144,7 @@ type Archive struct {
 
 	// foldMu is held by Fold, maintenance and whatever changes snapshots.
 	foldMu sync.Mutex
+	foldNo uint64 // of the last attempt; guarded by foldMu
 	// direct is read-locked while blobs stream into kopia and write-locked by
 	// full maintenance, which must not meet half-written objects.
 	direct  sync.RWMutex
@@ -222,12 +230,8 @@ func Create(ctx context.Context, dir string, root keys.Root, opt Options) (*Arch
 	}
 	// The marker makes it an archive: a crash before it leaves a directory
 	// that Open calls missing and Create calls foreign.
-	now := time.Now
-	if opt.Now != nil {
-		now = opt.Now
-	}
 	hexID := hex.EncodeToString(id[:16])
-	m := marker{Version: markerVersion, Archive: hexID, Epoch: 1, Key: keyCheck(root, hexID), Created: now().UTC()}
+	m := marker{Version: markerVersion, Archive: hexID, Epoch: 1, Key: keyCheck(root, hexID), Created: opt.time().UTC()}
 	if err := writeMarker(dir, m); err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -152,6 +153,9 @@ func key(r *record.Record) string { return r.Ref.String() + " " + r.Hash().Strin
 
 func equal(t testing.TB, what string, got, want record.Record) {
 	t.Helper()
+	if reflect.DeepEqual(want, got) {
+		return
+	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("%s (-want +got):\n%s", what, d)
 	}

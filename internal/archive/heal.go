@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -273,12 +274,18 @@ func hashFile(path string) (sum record.Hash, err error) {
 		return sum, err
 	}
 	defer f.Close()
-	h := sha256.New()
+	h := newHasher()
 	if _, err := io.Copy(h, f); err != nil {
 		return sum, err
 	}
-	return record.Hash(h.Sum(nil)), nil
+	return h.hash(), nil
 }
+
+type hasher struct{ hash.Hash }
+
+func newHasher() hasher { return hasher{sha256.New()} }
+
+func (h hasher) hash() record.Hash { return record.Hash(h.Sum(nil)) }
 
 // stale reports whether t lies more than d in the past.
 func (a *Archive) stale(t time.Time, d time.Duration) bool { return a.now().Sub(t) > d }

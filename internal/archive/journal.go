@@ -27,14 +27,16 @@ type journal struct {
 	id    [16]byte
 	epoch uint32
 
-	mu    sync.Mutex
-	files []*jfile
-	cur   *jwriter
-	last  tag // of the last frame written or kept
-	refs  []commitRef
+	mu     sync.Mutex
+	number uint64 // last file number given in this epoch, never given again
+	files  []*jfile
+	cur    *jwriter
+	last   tag // of the last frame written or kept
+	refs   []commitRef
 }
 
-// jfile is one file. Everything but the counters is fixed when it is listed.
+// jfile is one file. Its counters are written with both journal.mu and
+// Archive.mu held, so either is enough to read them; the rest never changes.
 type jfile struct {
 	name   string
 	head   fileHeader
@@ -46,7 +48,8 @@ type jfile struct {
 	last   uint64
 	time   time.Time // of its last commit
 	folded bool
-	bad    bool // part of it cannot be read
+	put    int64 // position of the put log when its fold was on disk
+	bad    bool  // part of it cannot be read
 }
 
 type jwriter struct {
@@ -291,20 +294,17 @@ func (g *group) parse() error {
 // begin returns the writer, opening a new file when there is none or the
 // current one is full.
 func (j *journal) begin(next uint64) (*jwriter, error) {
-	const fileSize = 16 << 20
-	if j.cur != nil && j.cur.file.size < fileSize {
+	const (
+		fileSize  = 16 << 20
+		filePlain = 32 << 20 // a fold takes whole files into memory
+	)
+	if j.cur != nil && j.cur.file.size < fileSize && j.cur.file.plain < filePlain {
 		return j.cur, nil
 	}
 	if err := j.rollLocked(); err != nil {
 		return nil, err
 	}
-	number := uint64(1)
-	for _, f := range j.files {
-		if f.head.epoch == j.epoch {
-			number = max(number, f.head.number+1)
-		}
-	}
-	h := fileHeader{archive: j.id, epoch: j.epoch, number: number, salt: newSalt(), prev: j.last, next: next}
+	h := fileHeader{archive: j.id, epoch: j.epoch, number: j.number + 1, salt: newSalt(), prev: j.last, next: next}
 	aead, err := h.seal(j.key)
 	if err != nil {
 		return nil, err
@@ -318,6 +318,7 @@ func (j *journal) begin(next uint64) (*jwriter, error) {
 		f.Close()
 		return nil, err
 	}
+	j.number++
 	file := &jfile{name: name, head: h, aead: aead}
 	j.cur = &jwriter{f: f, file: file, head: h.bytes()}
 	j.last = h.chain()
@@ -358,7 +359,11 @@ func (j *journal) close() error { return j.roll() }
 // openJournal lists and scans the journal: it cuts a torn tail, notes damage,
 // and takes in every commit that no snapshot covers.
 func (a *Archive) openJournal(ctx context.Context, key []byte, epoch uint32) error {
-	j := &journal{dir: filepath.Join(a.dir, journalDir), key: key, codec: a.codec, id: a.id, epoch: epoch}
+	// The files a point covers may all be gone: numbers go on behind them.
+	j := &journal{dir: filepath.Join(a.dir, journalDir), key: key, codec: a.codec, id: a.id, epoch: max(epoch, a.pointer.Epoch)}
+	if a.pointer.Epoch == j.epoch {
+		j.number = a.pointer.File
+	}
 	a.j = j
 	des, err := os.ReadDir(j.dir)
 	if err != nil {
@@ -373,6 +378,14 @@ func (a *Archive) openJournal(ctx context.Context, key []byte, epoch uint32) err
 		}
 	}
 	slices.SortFunc(j.files, func(x, y *jfile) int { return x.head.compare(y.head.epoch, y.head.number) })
+	for _, f := range j.files {
+		switch {
+		case f.head.epoch > j.epoch:
+			j.epoch, j.number = f.head.epoch, f.head.number
+		case f.head.epoch == j.epoch:
+			j.number = max(j.number, f.head.number)
+		}
+	}
 	for i, f := range j.files {
 		f.folded = f.head.compare(a.pointer.Epoch, a.pointer.File) <= 0
 		var stop *tag
@@ -596,7 +609,7 @@ func (a *Archive) noteFolded(f *jfile) error {
 	if err != nil {
 		return err
 	}
-	f.size = fi.Size()
+	f.size, f.put = fi.Size(), a.blobs.log.end()
 	return nil
 }
 

@@ -120,57 +120,72 @@ func appendLine(dst []byte, e *entry) []byte {
 	return append(dst, "}\n"...)
 }
 
-// parseLine is the inverse of appendLine, with or without the newline. The
-// record shares no memory with line. It returns ErrCorrupt when the line is
-// not one or when the record is not the one that was hashed.
-func parseLine(line []byte) (e entry, err error) {
+func badLine(what string) error { return fmt.Errorf("record line: %s: %w", what, ErrCorrupt) }
+
+// splitLine slices a line into envelope and raw; both share its memory.
+func splitLine(line []byte) (head, raw []byte, base64ed bool, err error) {
 	line = bytes.TrimSuffix(line, []byte("\n"))
-	bad := func(what string) (entry, error) {
-		return entry{}, fmt.Errorf("record line: %s: %w", what, ErrCorrupt)
-	}
 	if len(line) < 2 || line[len(line)-1] != '}' {
-		return bad("cut")
+		return nil, nil, false, badLine("cut")
 	}
-	var raw []byte
-	head, rest, ok := bytes.Cut(line[:len(line)-1], []byte(rawKey))
-	if h64, r64, ok64 := bytes.Cut(line[:len(line)-1], []byte(base64Key)); ok64 && (!ok || len(h64) < len(head)) {
-		head, ok = h64, true
+	line = line[:len(line)-1]
+	head, raw, ok := bytes.Cut(line, []byte(rawKey))
+	if h64, r64, ok64 := bytes.Cut(line, []byte(base64Key)); ok64 && (!ok || len(h64) < len(head)) {
 		if len(r64) < 2 {
-			return bad("cut")
+			return nil, nil, false, badLine("cut")
 		}
-		if raw, err = base64.StdEncoding.AppendDecode([]byte{}, r64[1:len(r64)-1]); err != nil {
-			return bad("base64")
-		}
-	} else if ok {
-		raw = bytes.Clone(rest)
+		return h64, r64[1 : len(r64)-1], true, nil
 	}
 	if !ok {
-		return bad("no raw")
+		return nil, nil, false, badLine("no raw")
 	}
+	return head, raw, false, nil
+}
+
+// parseHead reads everything but the raw bytes.
+func parseHead(head []byte) (e entry, err error) {
 	var v envelope
 	if err := json.Unmarshal(append(head[:len(head):len(head)], '}'), &v); err != nil {
-		return bad("envelope")
+		return e, badLine("envelope")
 	}
 	r := record.Record{
 		Ref:  record.Ref{Kind: v.Kind, Container: v.Container, ID: v.ID},
-		Time: v.Time.UTC(), Author: v.Author, Dept: v.Dept, Deleted: v.Deleted, Raw: raw,
+		Time: v.Time.UTC(), Author: v.Author, Dept: v.Dept, Deleted: v.Deleted,
 	}
 	for _, s := range []*string{&r.Container, &r.ID, &r.Author} {
 		if *s, err = plainString(*s); err != nil {
-			return bad("string")
+			return e, badLine("string")
 		}
 	}
 	for _, b := range v.Blobs {
 		name, err1 := plainString(b.Name)
 		mime, err2 := plainString(b.MIME)
 		if err1 != nil || err2 != nil {
-			return bad("string")
+			return e, badLine("string")
 		}
 		r.Blobs = append(r.Blobs, record.Blob{Name: name, Size: b.Size, SHA256: b.SHA256, Object: b.Object, MIME: mime})
 	}
-	e = entry{rec: r, hash: v.SHA256, commit: v.Commit, index: v.Index}
-	if r.Hash() != v.SHA256 {
-		return e, fmt.Errorf("record %d of commit %d differs from its hash: %w", v.Index, v.Commit, ErrCorrupt)
+	return entry{rec: r, hash: v.SHA256, commit: v.Commit, index: v.Index}, nil
+}
+
+// parseLine is the inverse of appendLine, with or without the newline. The
+// record shares no memory with line. It returns ErrCorrupt when the line is
+// not one or when the record is not the one that was hashed.
+func parseLine(line []byte) (e entry, err error) {
+	head, raw, base64ed, err := splitLine(line)
+	if err != nil {
+		return e, err
+	}
+	if e, err = parseHead(head); err != nil {
+		return e, err
+	}
+	if !base64ed {
+		e.rec.Raw = bytes.Clone(raw)
+	} else if e.rec.Raw, err = base64.StdEncoding.AppendDecode([]byte{}, raw); err != nil {
+		return e, badLine("base64")
+	}
+	if e.rec.Hash() != e.hash {
+		return e, fmt.Errorf("record %d of commit %d differs from its hash: %w", e.index, e.commit, ErrCorrupt)
 	}
 	return e, nil
 }

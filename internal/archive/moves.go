@@ -184,7 +184,7 @@ func (a *Archive) sweepMoves(ctx context.Context) error {
 	for _, de := range des {
 		path := filepath.Join(a.dir, movesDir, de.Name())
 		m, err := readMovesHead(path)
-		if err != nil || m.Fold > a.pointer.Fold {
+		if err != nil || !slices.Contains(a.pointer.Pending, m.Fold) {
 			if err := os.Remove(path); err != nil {
 				return err
 			}

@@ -40,7 +40,8 @@ type pointState struct {
 	Records int64     `json:"records"`
 	Blobs   int64     `json:"blobs"`
 	Bytes   int64     `json:"bytes"`
-	Org     string    `json:"org"` // name of the tenant's directory
+	Org     string    `json:"org"`     // name of the tenant's directory
+	Pending []uint64  `json:"pending"` // folds whose moves the catalog had not taken
 }
 
 // Names in /farol of the tree.
@@ -50,6 +51,8 @@ const (
 	cursorsName = "cursors.json"
 	commitsName = "commits"
 )
+
+func manifestID(s string) manifest.ID { return manifest.ID(s) }
 
 func pointOf(m *manifest.EntryMetadata) (Point, bool) {
 	l := m.Labels
@@ -163,7 +166,7 @@ func (a *Archive) loadPoint(ctx context.Context) error {
 	if a.pointer.Fold != p.Fold || a.pointer.Seq != p.Seq {
 		return fmt.Errorf("load the point %s: its state differs from its tags: %w", p.ID, ErrCorrupt)
 	}
-	a.point = &p
+	a.point, a.foldNo = &p, p.Fold
 	a.lastSeq, a.lastTime = a.pointer.Seq, a.pointer.Time
 	return nil
 }
