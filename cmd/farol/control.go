@@ -100,14 +100,14 @@ func verify(o *options) *cobra.Command {
 		damage := 0
 		err := ask(o, cmd, "verify", nil, func(b json.RawMessage) error {
 			var v struct {
-				Records, Blobs, Bytes int64
+				Records, Blobs, BlobBytes int64
 				Damage                []json.RawMessage
 			}
 			if err := json.Unmarshal(b, &v); err != nil {
 				return err
 			}
 			damage = len(v.Damage)
-			fmt.Fprintf(cmd.OutOrStdout(), "read %d records, %d blobs, %d bytes; damaged: %d\n", v.Records, v.Blobs, v.Bytes, damage)
+			fmt.Fprintf(cmd.OutOrStdout(), "read %d records, %d blobs, %d bytes; damaged: %d\n", v.Records, v.Blobs, v.BlobBytes, damage)
 			for _, d := range v.Damage {
 				fmt.Fprintln(cmd.OutOrStdout(), string(d))
 			}

@@ -53,7 +53,7 @@ type clientOf struct {
 
 var (
 	journalName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$`)
-	blobName    = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9._-]{0,160}$`)
+	blobName    = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9._~-]{0,200}$`)
 )
 
 func openVault(dir string) (*vault, error) {
