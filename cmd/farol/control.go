@@ -101,7 +101,7 @@ func verify(o *options) *cobra.Command {
 		err := ask(o, cmd, "verify", nil, func(b json.RawMessage) error {
 			var v struct {
 				Records, Blobs, BlobBytes int64
-				Damage                []json.RawMessage
+				Damage                    []json.RawMessage
 			}
 			if err := json.Unmarshal(b, &v); err != nil {
 				return err
@@ -171,6 +171,14 @@ func export(o *options) *cobra.Command {
 	c.Flags().Uint64Var(&asOf, "as-of", 0, "a commit number: the state at that point in time")
 	c.Flags().StringVar(&purpose, "purpose", "", "why: it is written into the audit log")
 	c.Flags().StringVar(&lang, "lang", "zh-Hant", "language of the transcript: zh-Hant, zh-Hans, pt, en")
+	return c
+}
+
+func offsite(o *options) *cobra.Command {
+	c := &cobra.Command{Use: "offsite", Short: "The off-site copy"}
+	c.AddCommand(&cobra.Command{Use: "wait", Short: "Wait until the node holds everything there is now", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return ask(o, cmd, "caught-up", nil, nil)
+	}})
 	return c
 }
 
