@@ -36,7 +36,7 @@ check: ## what CI holds besides the tests: format, generated code, vet, staticch
 	$(GO) tool staticcheck ./...
 
 bench: all ## the figures we promise
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/bench
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/restore
 	$(GO) test -run '^$$' -bench . ./internal/archive ./internal/audit ./internal/catalog
 
 generate: ## make the Go code of the templates
