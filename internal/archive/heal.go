@@ -227,15 +227,24 @@ func (a *Archive) healIndex(ctx context.Context) (changed bool, err error) {
 	return changed, nil
 }
 
-// healJournal replaces a journal file by the off-site copy when that is whole
-// and at least as long.
-func (a *Archive) healJournal(ctx context.Context, name string) bool {
+// healJournal replaces a journal file that cannot be read from place bad on by
+// the off-site copy, followed by what only this disk holds: the copy may lag.
+// It does so only when more can be read then.
+func (a *Archive) healJournal(ctx context.Context, name string, bad int64) bool {
 	if a.opt.Fetch == nil {
 		return false
 	}
 	b, err := a.opt.Fetch(ctx, journalDir+"/"+name)
 	if err != nil {
 		return false
+	}
+	path := a.j.path(name)
+	mine, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	if len(mine) > len(b) {
+		b = append(b, mine[len(b):]...)
 	}
 	h, err := parseFileHeader(b)
 	if err != nil || h.archive != a.id || fmt.Sprintf(journalPattern, h.epoch, h.number) != name {
@@ -249,22 +258,18 @@ func (a *Archive) healJournal(ctx context.Context, name string) bool {
 	prev, off := h.chain(), int64(fileHeaderLen)
 	for {
 		f, err := a.j.codec.readFrame(r, int64(len(b)), off, aead, &prev)
-		if err == io.EOF {
-			break
-		}
 		if err != nil {
-			return false
+			break
 		}
 		prev, off = f.tag, f.end
 	}
-	path := a.j.path(name)
-	if fi, err := os.Stat(path); err != nil || fi.Size() > int64(len(b))+maxSealed {
+	if off <= bad {
 		return false
 	}
 	if a.setAside(path) != nil || writeFile(path, b) != nil {
 		return false
 	}
-	a.addDamage(Damage{What: "journal file", Where: name, Healed: true})
+	a.addDamage(Damage{What: "journal file", Where: name, Offset: bad, Healed: true})
 	return true
 }
 

@@ -447,7 +447,7 @@ func (a *Archive) listFile(ctx context.Context, name string) error {
 	if err == nil && h.archive != a.id {
 		return fmt.Errorf("it belongs to another archive: %w", ErrForeign)
 	}
-	if err != nil && fi.Size() > fileHeaderLen && a.healJournal(ctx, name) {
+	if err != nil && fi.Size() > fileHeaderLen && a.healJournal(ctx, name, 0) {
 		return a.listFile(ctx, name)
 	}
 	if err != nil {
@@ -478,9 +478,13 @@ func (a *Archive) takeFile(ctx context.Context, f *jfile, stop *tag) error {
 		return err
 	}
 	whole := end.bad < 0 && (stop == nil || end.found)
-	if !whole && (end.more || stop != nil || a.complete(f, end)) {
-		// Not a plain torn tail: the off-site copy may hold the true bytes.
-		if a.healJournal(ctx, f.name) {
+	if !whole {
+		bad := end.bad
+		if bad < 0 {
+			bad = end.size
+		}
+		// Even a tail that looks torn may be damage to an acknowledged commit.
+		if a.healJournal(ctx, f.name, bad) {
 			if end, err = take(); err != nil {
 				return err
 			}
