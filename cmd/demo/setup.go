@@ -244,7 +244,13 @@ func (w *world) firstBackup(ctx context.Context, p *person) error {
 		}
 	}
 	last := ""
-	for {
+	for kills := 0; ; {
+		if kills < w.o.kills {
+			kills++
+			if err := w.killSoon(ctx, kills, "the first backup"); err != nil {
+				return err
+			}
+		}
 		s, err := w.status(ctx)
 		if err != nil {
 			return err

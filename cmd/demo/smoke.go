@@ -34,6 +34,9 @@ func (w *world) smoke(ctx context.Context, p *person, began time.Time) error {
 		w.samples = before.texts
 	}
 	check("integrity", func() error { return w.verify(ctx) })
+	if w.o.kills > 0 {
+		check("kill -9 during live traffic", func() error { return w.killLive(ctx) })
+	}
 	check("search", func() error { return w.search(ctx) })
 	check("proof", func() error { return w.proof(ctx, p) })
 	check("delete and restore", func() error { return w.disaster(ctx, p) })

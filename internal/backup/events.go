@@ -147,6 +147,7 @@ func (e *Engine) listen(ctx context.Context, client *dingtalk.Client, person str
 		e.mu.Lock()
 		if up {
 			e.streams++
+			e.missed = true // nothing is replayed: what happened unheard must be listed
 		} else {
 			e.streams--
 		}
