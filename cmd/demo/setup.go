@@ -201,7 +201,7 @@ func (w *world) everybody(ctx context.Context, p *person, admin string) (int, er
 		if err := member.browser(); err != nil {
 			return n, err
 		}
-		start, err := member.do(ctx, http.MethodPost, link, url.Values{})
+		start, err := member.do(ctx, http.MethodGet, link+"/go", nil)
 		if err != nil {
 			return n, err
 		}

@@ -311,7 +311,10 @@ func (w *world) proof(ctx context.Context, p *person) error {
 	if err := w.purpose(ctx, p); err != nil {
 		return err
 	}
-	pg, err := p.get(ctx, "/record/"+strconv.FormatInt(r.Rows[0].ID, 10)+"/proof")
+	if err := p.stepUp(ctx); err != nil {
+		return err
+	}
+	pg, err := p.get(ctx, "/record/"+strconv.FormatInt(r.Rows[0].ID, 10)+"/proof.json")
 	if err != nil {
 		return err
 	}
