@@ -85,12 +85,21 @@ func (a *Archive) sweepBlobs(ctx context.Context) error {
 	live := b.log.snapshot()
 	for name, want := range live {
 		fi, ok := found[name]
-		if ok && fi.Size() == want.size {
+		if ok && fi.Size() == want.size && !mutable(name) {
 			continue
 		}
-		if ok && mutable(name) && fi.Size() > 0 {
-			delete(live, name) // replaced, and then the log line was lost: log it again
-			continue
+		if ok && mutable(name) {
+			sum, err := hashFile(filepath.Join(b.root, name))
+			if err != nil {
+				return err
+			}
+			if sum == want.sum {
+				continue
+			}
+			if b.log.next[name].sum == sum {
+				delete(live, name) // replaced just before a crash: log it again
+				continue
+			}
 		}
 		delete(found, name)
 		if err := a.replaceBlob(ctx, name, want, ok); err != nil {
@@ -151,11 +160,15 @@ func (a *Archive) adoptBlobs(found map[string]fs.FileInfo, live map[string]putIn
 func (a *Archive) replaceBlob(ctx context.Context, name string, want putInfo, there bool) error {
 	path := filepath.Join(a.blobs.root, name)
 	d := Damage{What: "blob of wrong length", Where: name, Lost: true}
-	if !there {
+	switch {
+	case !there:
 		d.What = "blob missing"
+	case mutable(name):
+		d.What = "blob differs from its hash"
 	}
 	good, err := a.fetch(ctx, name, want)
-	if there {
+	if there && (err == nil || !mutable(name)) { // kopia may still make sense of its format files
+
 		if err := a.setAside(path); err != nil {
 			return err
 		}
