@@ -30,7 +30,6 @@ type todo struct {
 	items map[string]bool
 	whole bool // read on from the cursor
 	born  time.Time
-	tries int
 }
 
 func (h *hints) add(kind record.Kind, hint connector.Hint, ev dingtalk.Event) {
@@ -333,7 +332,7 @@ func (e *Engine) buryKnown(ctx context.Context, env *connector.Env, c connector.
 	if err != nil {
 		return nil // never held
 	}
-	rec, err := e.d.Archive.Read(ctx, hit.Loc)
+	rec, err := e.read(ctx, hit.ID, hit.Loc)
 	if err != nil || rec.Deleted {
 		return err
 	}
