@@ -338,6 +338,10 @@ func fillSame(ctx context.Context, j job) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	into, err := cat.Rebuild(ctx)
+	if err != nil {
+		return nil, err
+	}
 	rng := rand.New(rand.NewPCG(15, 16))
 	var b archive.Batch
 	commit := func() error {
@@ -350,7 +354,7 @@ func fillSame(ctx context.Context, j job) (any, error) {
 			r := &c.Records[i]
 			rows[i] = catalog.Row{Ref: r.Ref, Ver: record.HashOf(r.Raw), Time: r.Time, Author: catalog.Person{Key: r.Author}, Class: record.Internal, Bytes: int64(len(r.Raw)), Index: i, Loc: c.Locs[i], Dept: 7, Seq: c.Seq}
 		}
-		if err := cat.Rebuild(ctx, rows); err != nil {
+		if err := into.Add(ctx, rows); err != nil {
 			return err
 		}
 		b = archive.Batch{}
@@ -384,7 +388,7 @@ func fillSame(ctx context.Context, j job) (any, error) {
 	if _, err := a.Fold(ctx); err != nil {
 		return nil, err
 	}
-	return nil, errors.Join(cat.Finish(ctx, a.LastSeq()), cat.Close(), a.Close())
+	return nil, errors.Join(into.Finish(ctx, a.LastSeq(), 0), cat.Close(), a.Close())
 }
 
 func setCursor(m map[string]string, k, v string) map[string]string {

@@ -254,22 +254,31 @@ func parseHead(head []byte) (e entry, err error) {
 // record shares no memory with line. It returns ErrCorrupt when the line is
 // not one or when the record is not the one that was hashed.
 func parseLine(line []byte) (e entry, err error) {
+	e, _, err = parseWanted(line, nil)
+	return e, err
+}
+
+// parseWanted is parseLine for lines whose name want accepts, all when nil.
+func parseWanted(line []byte, want func(record.Ref) bool) (e entry, ok bool, err error) {
 	head, raw, base64ed, err := splitLine(line)
 	if err != nil {
-		return e, err
+		return e, false, err
 	}
 	if e, err = parseHead(head); err != nil {
-		return e, err
+		return e, false, err
+	}
+	if want != nil && !want(e.rec.Ref) {
+		return e, false, nil
 	}
 	if !base64ed {
 		e.rec.Raw = bytes.Clone(raw)
 	} else if e.rec.Raw, err = base64.StdEncoding.AppendDecode([]byte{}, raw); err != nil {
-		return e, badLine("base64")
+		return e, false, badLine("base64")
 	}
 	if e.rec.Hash() != e.hash {
-		return e, fmt.Errorf("record %d of commit %d differs from its hash: %w", e.index, e.commit, ErrCorrupt)
+		return e, false, fmt.Errorf("record %d of commit %d differs from its hash: %w", e.index, e.commit, ErrCorrupt)
 	}
-	return e, nil
+	return e, true, nil
 }
 
 // eachLine calls fn for every line with its place.

@@ -252,7 +252,7 @@ func (a *Archive) eachSegment(ctx context.Context, p *Point, fn func(e *snapshot
 }
 
 // walkTree calls fn for every record of a point.
-func (a *Archive) walkTree(ctx context.Context, p *Point, fn WalkFunc) ([]error, error) {
+func (a *Archive) walkTree(ctx context.Context, p *Point, want func(record.Ref) bool, fn WalkFunc) ([]error, error) {
 	var damaged []error
 	bad, err := a.eachSegment(ctx, p, func(e *snapshot.DirEntry) error {
 		oid := e.ObjectID.String()
@@ -262,9 +262,11 @@ func (a *Archive) walkTree(ctx context.Context, p *Point, fn WalkFunc) ([]error,
 			return nil
 		}
 		return eachLine(plain, 0, func(line []byte, off int64) error {
-			e, err := parseLine(line)
+			e, ok, err := parseWanted(line, want)
 			if err != nil {
 				damaged = append(damaged, fmt.Errorf("segment %s at %d: %w", oid, off, err))
+			}
+			if err != nil || !ok {
 				return nil
 			}
 			return fn(e.rec, record.Loc{Seg: oid, Off: off, Len: int64(len(line))}, e.commit, e.index)
