@@ -104,6 +104,7 @@ func (e *Engine) commit(ctx context.Context, batch []*work) error {
 	if err := e.apply(ctx, c, missing); err != nil {
 		return errors.Join(errAfterArchive, err)
 	}
+	e.d.Archive.Applied(c.Seq)
 	now := e.d.Now()
 	for _, w := range batch {
 		if !w.born.IsZero() {
@@ -190,12 +191,9 @@ func (e *Engine) Row(rec *record.Record, loc record.Loc, index int) catalog.Row 
 	return row
 }
 
-// private tells whether a message belongs to a 1:1 conversation. The record
-// that describes a conversation is committed before its messages.
+// private tells whether a record belongs to a 1:1 conversation. The record
+// that describes a conversation is committed before what it holds.
 func (e *Engine) private(rec *record.Record) bool {
-	if rec.Kind != record.Chat {
-		return false
-	}
-	src, ok := e.source(record.Chat, rec.Container)
+	src, ok := e.source(rec.Kind, rec.Container)
 	return ok && src.Private
 }

@@ -48,7 +48,8 @@ func (e *Engine) Repair(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("bring the catalog forward: %w", err)
 	}
-	return nil
+	e.d.Archive.Applied(e.d.Archive.LastSeq())
+	return e.d.Archive.Relocate(ctx)
 }
 
 // findWitnessed looks in the audit log for the last commit it binds.
@@ -139,7 +140,7 @@ func (e *Engine) Rebuild(ctx context.Context, progress func(n int64)) error {
 	}
 	err := e.d.Archive.Walk(ctx, func(rec record.Record, loc record.Loc, commit uint64, index int) error {
 		row := e.Row(&rec, loc, index)
-		if row.Container != nil && rec.Kind == record.Chat {
+		if row.Container != nil {
 			e.remember([]connector.Source{{Container: *row.Container}})
 		}
 		row.Seq = commit

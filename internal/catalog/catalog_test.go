@@ -129,7 +129,7 @@ func TestAFoldMovesRecordsOnce(t *testing.T) {
 		yield(Move{record.Loc{Seg: "j1", Off: 1}, record.Loc{Seg: "k1", Off: 100, Len: 7}})
 	}
 	for range 2 {
-		if err := c.Relocate(t.Context(), "f1", moves); err != nil {
+		if err := c.Relocate(t.Context(), 1, moves); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -42,6 +43,8 @@ type DB struct {
 	w, r *sql.DB
 	now  func() time.Time
 	path string
+
+	version atomic.Int64 // write transactions committed since Open
 }
 
 // Tx is one transaction with one time.
@@ -125,8 +128,16 @@ func (d *DB) migrate(ctx context.Context, set Set) error {
 
 // Update runs fn in one write transaction and commits it when fn returns nil.
 func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
-	return run(ctx, d.w, d.now(), fn)
+	err := run(ctx, d.w, d.now(), fn)
+	if err == nil {
+		d.version.Add(1)
+	}
+	return err
 }
+
+// Version counts the write transactions since Open: a copy made at the same
+// version is still current.
+func (d *DB) Version() int64 { return d.version.Load() }
 
 // View runs fn in one read transaction. Keep it short: the write-ahead log
 // cannot be reset under it.

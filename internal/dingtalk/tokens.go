@@ -147,5 +147,6 @@ func (c *Client) Me(ctx context.Context, t Tokens) (Me, error) {
 	if err != nil {
 		return me, err
 	}
-	return me, json.Unmarshal(b, &me)
+	err = decode("contact/users/me", b, &me)
+	return me, err
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -117,3 +118,12 @@ type Loc struct {
 
 // Object is how the audit log names something of a kind without naming it.
 func (k Kind) Object() string { return "record/" + string(k) }
+
+// HashReader is the SHA-256 of everything r gives.
+func HashReader(r io.Reader) (Hash, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return Hash{}, err
+	}
+	return Hash(h.Sum(nil)), nil
+}

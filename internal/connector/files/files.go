@@ -54,9 +54,6 @@ func (Files) Sources(ctx context.Context, env *connector.Env) ([]connector.Sourc
 	var failed error
 	if env.Conversations != nil {
 		for _, conv := range env.Conversations() {
-			if conv.Private {
-				continue
-			}
 			src, err := groupSpace(ctx, env, conv)
 			if err != nil {
 				if ctx.Err() != nil {
@@ -87,11 +84,11 @@ func groupSpace(ctx context.Context, env *connector.Env, conv connector.Source) 
 		if err := json.Unmarshal(raw, &s); err != nil || s.ID == "" {
 			return connector.Source{}, fmt.Errorf("read a group's space: %w", errShape)
 		}
-		name, err := json.Marshal(map[string]string{"openConversationId": conv.ID, "title": conv.Title})
+		name, err := json.Marshal(map[string]any{"openConversationId": conv.ID, "title": conv.Title, "private": conv.Private})
 		if err != nil {
 			return connector.Source{}, err
 		}
-		return connector.Source{Container: record.Container{Kind: record.Files, ID: s.ID, Title: conv.Title, Dept: conv.Dept}, Via: []string{u.UnionID},
+		return connector.Source{Container: record.Container{Kind: record.Files, ID: s.ID, Title: conv.Title, Dept: conv.Dept, Private: conv.Private}, Via: []string{u.UnionID},
 			Describe: []record.Record{
 				{Ref: record.Ref{Kind: record.Files, Container: s.ID, ID: "@space"}, Time: epoch, Dept: conv.Dept, Raw: raw},
 				{Ref: record.Ref{Kind: record.Files, Container: s.ID, ID: "@"}, Time: epoch, Dept: conv.Dept, Raw: name},
@@ -201,7 +198,8 @@ func (Files) Document(rec *record.Record) (connector.Document, error) {
 	case "@":
 		var s struct {
 			space
-			Title string `json:"title"`
+			Title   string `json:"title"`
+			Private bool   `json:"private"`
 		}
 		if err := json.Unmarshal(rec.Raw, &s); err != nil {
 			return connector.Document{}, fmt.Errorf("read a space: %w", err)
@@ -210,7 +208,7 @@ func (Files) Document(rec *record.Record) (connector.Document, error) {
 		if title == "" {
 			title = s.Title
 		}
-		return connector.Document{Title: title, Container: &record.Container{Kind: record.Files, ID: rec.Container, Title: title, Dept: rec.Dept}}, nil
+		return connector.Document{Title: title, Container: &record.Container{Kind: record.Files, ID: rec.Container, Title: title, Dept: rec.Dept, Private: s.Private}}, nil
 	case "@space":
 		return connector.Document{}, nil
 	}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"farol/internal/appliance"
+)
+
+// ask sends a verb to the running appliance and prints its answer.
+func ask(o *options, cmd *cobra.Command, verb string, in any, print func(json.RawMessage) error) error {
+	cfg, err := o.load()
+	if err != nil {
+		return err
+	}
+	var out json.RawMessage
+	if err := appliance.Control(cmd.Context(), cfg, verb, in, &out); err != nil {
+		return err
+	}
+	if o.json || print == nil {
+		b, err := json.MarshalIndent(out, "", "  ")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), string(b))
+		return nil
+	}
+	return print(out)
+}
+
+func setupCode(o *options) *cobra.Command {
+	return &cobra.Command{Use: "setup-code", Short: "Show the one-time code that claims a new appliance", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return ask(o, cmd, "setup-code", nil, func(b json.RawMessage) error {
+			var v struct{ Code, Fingerprint string }
+			if err := json.Unmarshal(b, &v); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "code: %s\ncertificate: %s\n", v.Code, v.Fingerprint)
+			return nil
+		})
+	}}
+}
+
+func status(o *options) *cobra.Command {
+	return &cobra.Command{Use: "status", Short: "How the appliance stands: counts and health, no content", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return ask(o, cmd, "status", nil, nil)
+	}}
+}
+
+func backupCmd(o *options) *cobra.Command {
+	c := &cobra.Command{Use: "backup", Short: "Run backups"}
+	var full, wait bool
+	now := &cobra.Command{Use: "now", Short: "Start a backup now", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		mode := "incremental"
+		if full {
+			mode = "full"
+		}
+		return ask(o, cmd, "backup", map[string]any{"mode": mode, "wait": wait}, nil)
+	}}
+	now.Flags().BoolVar(&full, "full", false, "list everything and compare hashes")
+	now.Flags().BoolVar(&wait, "wait", false, "wait until it has ended")
+	c.AddCommand(now)
+	return c
+}
+
+func fold(o *options) *cobra.Command {
+	return &cobra.Command{Use: "fold", Short: "Fold the journal into the archive, so that stock kopia sees everything", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return ask(o, cmd, "fold", nil, nil)
+	}}
+}
+
+func archiveCmd(o *options) *cobra.Command {
+	c := &cobra.Command{Use: "archive", Short: "Look at the archive"}
+	c.AddCommand(&cobra.Command{Use: "status", Short: "Journal and repository: sizes, points in time", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return ask(o, cmd, "status", nil, func(b json.RawMessage) error {
+			var v struct{ Archive json.RawMessage }
+			if err := json.Unmarshal(b, &v); err != nil {
+				return err
+			}
+			out, err := json.MarshalIndent(v.Archive, "", "  ")
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), string(out))
+			return nil
+		})
+	}})
+	return c
+}
+
+func verify(o *options) *cobra.Command {
+	return &cobra.Command{Use: "verify", Short: "Read everything again and compare with the hashes taken at capture", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		damage := 0
+		err := ask(o, cmd, "verify", nil, func(b json.RawMessage) error {
+			var v struct {
+				Records, Blobs, Bytes int64
+				Damage                []json.RawMessage
+			}
+			if err := json.Unmarshal(b, &v); err != nil {
+				return err
+			}
+			damage = len(v.Damage)
+			fmt.Fprintf(cmd.OutOrStdout(), "read %d records, %d blobs, %d bytes; damaged: %d\n", v.Records, v.Blobs, v.Bytes, damage)
+			for _, d := range v.Damage {
+				fmt.Fprintln(cmd.OutOrStdout(), string(d))
+			}
+			return nil
+		})
+		if err == nil && damage > 0 {
+			return fmt.Errorf("%w: %d places are damaged", appliance.ErrNotVerified, damage)
+		}
+		return err
+	}}
+}
+
+func search(o *options) *cobra.Command {
+	var n int
+	c := &cobra.Command{Use: "search WORDS", Short: "Search the archive; the search is an entry in the audit log", Args: cobra.MinimumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		return ask(o, cmd, "search", map[string]any{"text": strings.Join(args, " "), "n": n}, func(b json.RawMessage) error {
+			var v struct {
+				Count int
+				Exact bool
+				Took  time.Duration
+				Rows  []struct {
+					Time               time.Time
+					Kind, Author, Text string
+				}
+			}
+			if err := json.Unmarshal(b, &v); err != nil {
+				return err
+			}
+			about := ""
+			if !v.Exact {
+				about = "at most "
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s%d hits, %s\n", about, v.Count, v.Took.Round(time.Microsecond))
+			for _, r := range v.Rows {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  %s: %s\n", r.Time.Format(time.RFC3339), r.Kind, r.Author, strings.ReplaceAll(r.Text, "\n", " "))
+			}
+			return nil
+		})
+	}}
+	c.Flags().IntVar(&n, "n", 20, "how many hits to show")
+	return c
+}
+
+func export(o *options) *cobra.Command {
+	var kinds []string
+	var depts []int64
+	var asOf uint64
+	var purpose, lang string
+	c := &cobra.Command{Use: "export FOLDER", Short: "Export records to a new folder: transcript, NDJSON, files, manifest, proofs", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		dir, err := filepath.Abs(args[0])
+		if err != nil {
+			return usageError{err}
+		}
+		if purpose == "" {
+			return usageError{errors.New("--purpose is needed: recovery, investigation, dispute, handover, request or verification")}
+		}
+		return ask(o, cmd, "export", map[string]any{"dir": dir, "kinds": kinds, "depts": depts, "as_of": asOf, "purpose": purpose, "lang": lang}, nil)
+	}}
+	c.Flags().StringSliceVar(&kinds, "kind", nil, "chat, files, approvals, contacts (default: all)")
+	c.Flags().Int64SliceVar(&depts, "dept", nil, "department ids, with all below them (default: all)")
+	c.Flags().Uint64Var(&asOf, "as-of", 0, "a commit number: the state at that point in time")
+	c.Flags().StringVar(&purpose, "purpose", "", "why: it is written into the audit log")
+	c.Flags().StringVar(&lang, "lang", "zh-Hant", "language of the transcript: zh-Hant, zh-Hans, pt, en")
+	return c
+}
+
+func configCmd() *cobra.Command {
+	c := &cobra.Command{Use: "config", Short: "About the configuration file"}
+	c.AddCommand(&cobra.Command{Use: "doc", Short: "Print every key with its meaning and default", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+		return appliance.ConfigDoc(os.Stdout)
+	}})
+	return c
+}

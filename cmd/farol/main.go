@@ -1,0 +1,66 @@
+// Command farol is the appliance, the off-site node, and the operator's verbs.
+//
+// Exit codes: 0 done, 1 failed, 2 wrong use or configuration, 3 something did
+// not verify.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"farol/internal/appliance"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		appliance.Version = info.Main.Version
+	}
+	err := root().ExecuteContext(ctx)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "farol:", err)
+	}
+	os.Exit(exitCode(err))
+}
+
+type usageError struct{ error }
+
+func exitCode(err error) int {
+	var ce *appliance.ConfigError
+	var ue usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, appliance.ErrNotVerified):
+		return 3
+	case errors.As(err, &ce), errors.As(err, &ue):
+		return 2
+	}
+	return 1
+}
+
+// options are the flags that every verb has.
+type options struct {
+	config string
+	json   bool
+}
+
+func (o *options) load() (appliance.Config, error) { return appliance.LoadConfig(o.config) }
+
+func root() *cobra.Command {
+	var o options
+	c := &cobra.Command{Use: "farol", Short: "Keeps a company's DingTalk data safe", SilenceUsage: true, SilenceErrors: true, Version: appliance.Version}
+	c.PersistentFlags().StringVarP(&o.config, "config", "c", "", "configuration file (default: the built-in defaults)")
+	c.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	c.AddCommand(serve(&o), node(), setupCode(&o), status(&o), backupCmd(&o), fold(&o), archiveCmd(&o), verify(&o), search(&o), export(&o), logCmd(&o), proofCmd(&o), recoverCmd(&o), configCmd())
+	return c
+}

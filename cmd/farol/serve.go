@@ -1,0 +1,30 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"farol/internal/appliance"
+)
+
+func serve(o *options) *cobra.Command {
+	return &cobra.Command{Use: "serve", Short: "Run the appliance", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		cfg, err := o.load()
+		if err != nil {
+			return err
+		}
+		return appliance.Serve(cmd.Context(), cfg, os.Stdout)
+	}}
+}
+
+func node() *cobra.Command {
+	var dir, listen, level string
+	c := &cobra.Command{Use: "node", Short: "Run the off-site node: it keeps sealed copies and has no key", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return appliance.ServeNode(cmd.Context(), dir, listen, appliance.Logger(level), os.Stdin, os.Stdout)
+	}}
+	c.Flags().StringVar(&dir, "dir", "/var/lib/farol-node", "folder of the copies")
+	c.Flags().StringVar(&listen, "listen", ":8444", "address, host:port")
+	c.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	return c
+}

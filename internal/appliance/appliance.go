@@ -1,0 +1,278 @@
+// Package appliance puts the parts together: it reads the configuration, opens
+// everything in order, runs it under one errgroup, and closes it in reverse.
+// It holds no logic of its own beyond what needs several packages at once.
+package appliance
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"farol/internal/archive"
+	"farol/internal/audit"
+	"farol/internal/auth"
+	"farol/internal/backup"
+	"farol/internal/catalog"
+	"farol/internal/connector"
+	"farol/internal/connector/all"
+	"farol/internal/db"
+	"farol/internal/dingtalk"
+	"farol/internal/keys"
+	"farol/internal/record"
+	"farol/internal/replica"
+	"farol/internal/restore"
+	"farol/internal/settings"
+)
+
+// Appliance is an open Farol.
+type Appliance struct {
+	cfg  Config
+	log  *slog.Logger
+	root keys.Root
+	box  *keys.Box // control secrets
+
+	control  *db.DB
+	settings *settings.Settings
+	accounts *auth.Accounts
+	claim    *auth.Claim
+	archive  *archive.Archive
+	audit    *audit.Log
+	logKey   string
+	catalog  *catalog.Catalog
+	engine   *backup.Engine
+	door     *restore.Door
+
+	mu      sync.Mutex // guards below
+	client  *dingtalk.Client
+	sender  *replica.Sender
+	stop    context.CancelFunc // ends the sender's run
+	states  map[string]consentState
+	checked checkResult
+	kit     *pendingKit
+	print   string // fingerprint of the console certificate
+
+	sendersCtx context.Context // lives as long as Run
+	ready      chan struct{}
+}
+
+// settings of the appliance's own.
+const (
+	logSigner   = "log.signer"   // sealed
+	logVerifier = "log.verifier" // public
+	tlsIdentity = "tls.identity" // sealed
+)
+
+// Open opens everything and repairs what a crash left. It does not serve yet.
+func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err error) {
+	a := &Appliance{cfg: cfg, log: log, claim: auth.NewClaim(), states: map[string]consentState{}, ready: make(chan struct{})}
+	for _, d := range []string{cfg.StateDir, cfg.RunDir} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, fmt.Errorf("make the state folder: %w", err)
+		}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	if err := a.openKeys(); err != nil {
+		return nil, err
+	}
+	a.box = keys.NewBox(a.root.Derive("control"))
+	if a.control, err = db.Open(ctx, filepath.Join(cfg.StateDir, "control.db"), db.Control, nil); err != nil {
+		return nil, err
+	}
+	a.settings = settings.New(a.control, a.box)
+	if a.accounts, err = auth.New(a.control, a.box, nil); err != nil {
+		return nil, err
+	}
+	if err := a.openAudit(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.openSender(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.openArchive(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.openViews(ctx); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// openKeys loads the root key, or makes it at the very first start.
+func (a *Appliance) openKeys() error {
+	src := keys.Source{Dir: a.cfg.StateDir, HostKey: a.cfg.HostKey, Passphrase: os.Getenv("FAROL_PASSPHRASE")}
+	var err error
+	a.root, err = keys.Load(src)
+	if !errors.Is(err, keys.ErrNoKey) {
+		return err
+	}
+	if _, serr := os.Stat(filepath.Join(a.cfg.StateDir, "control.db")); serr == nil {
+		return fmt.Errorf("the root key is gone but the data is there: use `farol recover` with the recovery kit, a new key would open nothing: %w", err)
+	}
+	if a.root, err = keys.New(); err != nil {
+		return err
+	}
+	return keys.Store(src, a.root)
+}
+
+func (a *Appliance) openAudit(ctx context.Context) error {
+	sk, err := a.settings.Get(ctx, logSigner)
+	if err != nil {
+		return err
+	}
+	if sk == "" {
+		var vk string
+		if sk, vk, err = note.GenerateKey(rand.Reader, "farol-"+record.HashOf(a.root.Derive("log name")).String()[:12]); err != nil {
+			return fmt.Errorf("make the log's signing key: %w", err)
+		}
+		if err := a.settings.SetSecret(ctx, map[string]string{logSigner: sk}); err != nil {
+			return err
+		}
+		if err := a.settings.Set(ctx, map[string]string{logVerifier: vk}); err != nil {
+			return err
+		}
+	}
+	if a.logKey, err = a.settings.Get(ctx, logVerifier); err != nil {
+		return err
+	}
+	signer, err := note.NewSigner(sk)
+	if err != nil {
+		return fmt.Errorf("read the log's signing key: %w", err)
+	}
+	verifier, err := note.NewVerifier(a.logKey)
+	if err != nil {
+		return fmt.Errorf("read the log's public key: %w", err)
+	}
+	a.audit, err = audit.Open(filepath.Join(a.cfg.StateDir, "log"), audit.Options{Box: keys.NewBox(a.root.Derive("log")), Signer: signer, Verify: verifier, Log: a.log})
+	return err
+}
+
+func (a *Appliance) openArchive(ctx context.Context) (err error) {
+	opt := archive.Options{Log: a.log, ECC: a.cfg.ECC, Reserve: a.cfg.Reserve, OnAppend: a.appended, OnPut: func(archive.PutEntry) { a.wakeSender() },
+		Offsite: a.sender != nil}
+	a.archive, err = archive.Open(ctx, a.cfg.ArchiveDir, a.root, opt)
+	if errors.Is(err, archive.ErrMissing) {
+		made, serr := a.settings.Get(ctx, "archive.made")
+		if serr != nil {
+			return serr
+		}
+		if made != "" {
+			return err // it was there before: a vanished disk is not an empty one
+		}
+		if a.archive, err = archive.Create(ctx, a.cfg.ArchiveDir, a.root, opt); err != nil {
+			return err
+		}
+		return a.settings.Set(ctx, map[string]string{"archive.made": time.Now().UTC().Format(time.RFC3339)})
+	}
+	return err
+}
+
+// openViews opens the catalog, rebuilding it when it is damaged or stale, and
+// brings it forward.
+func (a *Appliance) openViews(ctx context.Context) (err error) {
+	conns := all.Connectors()
+	byKind := map[record.Kind]connector.Connector{}
+	for _, c := range conns {
+		byKind[c.Kind()] = c
+	}
+	rebuild := false
+	open := func() error {
+		a.catalog, err = catalog.Open(ctx, filepath.Join(a.cfg.StateDir, "catalog.db"), a.root.Derive("search"), keys.NewBox(a.root.Derive("catalog")), nil)
+		return err
+	}
+	if err := open(); errors.Is(err, db.ErrDamaged) || errors.Is(err, catalog.ErrStale) {
+		a.log.WarnContext(ctx, "the catalog is rebuilt from the archive", "why", err)
+		if err := a.dropCatalog(); err != nil {
+			return err
+		}
+		if err := open(); err != nil {
+			return err
+		}
+		rebuild = true
+	} else if err != nil {
+		return err
+	}
+	newEngine := func() {
+		a.engine = backup.New(backup.Deps{Archive: a.archive, Audit: a.audit, Catalog: a.catalog, Control: a.control, Settings: a.settings, Connectors: conns, Client: a.Client, Log: a.log})
+	}
+	newEngine()
+	if !rebuild {
+		if err = a.engine.Repair(ctx); errors.Is(err, archive.ErrRebuild) {
+			a.log.WarnContext(ctx, "the catalog is rebuilt from the archive", "why", err)
+			if err := errors.Join(a.catalog.Close(), a.dropCatalog()); err != nil {
+				return err
+			}
+			if err := open(); err != nil {
+				return err
+			}
+			newEngine()
+			rebuild = true
+		} else if err != nil {
+			return err
+		}
+	}
+	if rebuild {
+		if err := a.engine.Rebuild(ctx, func(n int64) { a.log.InfoContext(ctx, "rebuilding the catalog", "records", n) }); err != nil {
+			return err
+		}
+		if err := a.engine.Repair(ctx); err != nil {
+			return err
+		}
+	}
+	a.door = restore.New(restore.Deps{Archive: a.archive, Audit: a.audit, Catalog: a.catalog, Connectors: byKind, People: a.engine.People(), Client: a.Client,
+		Operator: func(ctx context.Context) (string, error) { return a.settings.Get(ctx, settings.Operator) }, Readers: a.readers, LogKey: a.logKey, Log: a.log})
+	return nil
+}
+
+func (a *Appliance) dropCatalog() error {
+	var errs []error
+	for _, ext := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(filepath.Join(a.cfg.StateDir, "catalog.db"+ext)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (a *Appliance) readers(ctx context.Context) ([]string, error) {
+	cs, err := a.settings.Consents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, c := range cs {
+		if c.State == settings.Active {
+			out = append(out, c.Person)
+		}
+	}
+	return out, nil
+}
+
+// Close closes what is open, last opened first.
+func (a *Appliance) Close() error {
+	var errs []error
+	if a.catalog != nil {
+		errs = append(errs, a.catalog.Close())
+	}
+	if a.archive != nil {
+		errs = append(errs, a.archive.Close())
+	}
+	if a.audit != nil {
+		errs = append(errs, a.audit.Close())
+	}
+	if a.control != nil {
+		errs = append(errs, a.control.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,151 @@
+package appliance
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"time"
+
+	"farol/internal/audit"
+	"farol/internal/i18n"
+	"farol/internal/replica"
+	"farol/internal/settings"
+	"farol/internal/web"
+)
+
+// openSender makes the sender when a node is enrolled.
+func (a *Appliance) openSender(ctx context.Context) error {
+	var p replica.Peer
+	ok, err := a.settings.GetJSON(ctx, settings.OffsiteID, &p)
+	if err != nil || !ok {
+		return err
+	}
+	return a.setSender(p)
+}
+
+func (a *Appliance) setSender(p replica.Peer) error {
+	c, err := replica.NewClient(p)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.sender = replica.NewSender(c, a.log, nil)
+	a.mu.Unlock()
+	return nil
+}
+
+func (a *Appliance) currentSender() *replica.Sender {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.sender
+}
+
+func (a *Appliance) appended(file string, off int64, b []byte) {
+	if s := a.currentSender(); s != nil {
+		s.Appended(file, off, b)
+	}
+}
+
+func (a *Appliance) wakeSender() {
+	if s := a.currentSender(); s != nil {
+		s.Wake()
+	}
+}
+
+// runSender ships until ctx ends or another node is enrolled.
+func (a *Appliance) runSender() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.sender == nil || a.sendersCtx == nil {
+		return
+	}
+	if a.stop != nil {
+		a.stop()
+	}
+	ctx, cancel := context.WithCancel(a.sendersCtx)
+	a.stop = cancel
+	s := a.sender
+	go func() { // ends with sendersCtx
+		if err := s.Run(ctx, a.archive, a.audit); err != nil && ctx.Err() == nil {
+			a.log.ErrorContext(ctx, "off-site copy", "err", err)
+		}
+	}()
+}
+
+// Enrol makes this appliance known to an off-site node.
+func (a *Appliance) Enrol(ctx context.Context, address, code string) error {
+	p, _, err := replica.Enrol(ctx, address, code, a.archive.ID(), a.logKey, false)
+	if err != nil {
+		for id, target := range map[string]error{"offsite.code": replica.ErrCode, "offsite.impostor": replica.ErrImpostor, "offsite.conflict": replica.ErrConflict, "offsite.unreachable": replica.ErrNode} {
+			if errors.Is(err, target) {
+				return &i18n.Error{ID: id, Err: err}
+			}
+		}
+		return &i18n.Error{ID: "problem.other", Err: err}
+	}
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	if err := a.settings.SetSecret(ctx, map[string]string{settings.OffsiteID: string(b)}); err != nil {
+		return err
+	}
+	if err := a.settings.Set(ctx, map[string]string{settings.OffsiteURL: p.Address}); err != nil {
+		return err
+	}
+	if err := a.setSender(p); err != nil {
+		return err
+	}
+	a.archive.SetOffsite(true)
+	a.runSender()
+	_, err = a.audit.Append(ctx, audit.Event{Actor: "system", Operation: "node.enrol", Object: "node", Outcome: "ok"})
+	return err
+}
+
+// Offsite tells how the off-site copy stands.
+func (a *Appliance) Offsite(ctx context.Context) web.Offsite {
+	s := a.currentSender()
+	if s == nil {
+		return web.Offsite{}
+	}
+	address, err := a.settings.Get(ctx, settings.OffsiteURL)
+	if err != nil {
+		address = ""
+	}
+	if u, err := url.Parse(address); err == nil && u.Host != "" {
+		address = u.Host
+	}
+	st := s.Status()
+	o := web.Offsite{Set: true, Connected: st.Connected, Address: address, Lag: st.Lag, BehindBytes: st.Behind, LastAck: st.LastAck, CheckpointSize: st.Checkpoint}
+	if st.Err != nil {
+		o.Problem = "offsite.unreachable"
+		for id, target := range map[string]error{"offsite.stranger": replica.ErrStranger, "offsite.impostor": replica.ErrImpostor, "offsite.rolledback": replica.ErrRolledBack, "offsite.full": replica.ErrNodeFull, "offsite.conflict": replica.ErrConflict} {
+			if errors.Is(st.Err, target) {
+				o.Problem = id
+			}
+		}
+	}
+	return o
+}
+
+// caughtUp waits until the node holds everything there is now.
+func (a *Appliance) caughtUp(ctx context.Context) error {
+	s := a.currentSender()
+	if s == nil {
+		return errors.New("no off-site node is enrolled")
+	}
+	from := time.Now()
+	for {
+		st := s.Status()
+		if st.Connected && st.LastAck.After(from) && st.Lag == 0 {
+			return nil
+		}
+		s.Wake()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}

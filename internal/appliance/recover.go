@@ -1,0 +1,153 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"farol/internal/archive"
+	"farol/internal/keys"
+	"farol/internal/replica"
+)
+
+// Recovery is what `farol recover` needs.
+type Recovery struct {
+	Address string   // of the off-site node
+	Code    string   // enrolment code that the node shows
+	Shares  []string // of the recovery kit, as printed
+}
+
+// Recover rebuilds an appliance whose disk is lost from the off-site node and
+// the recovery kit: the archive is fetched and adopted, the control database
+// comes out of it, the audit log goes on where it stood, and the catalog is
+// made anew at the next start. The state folder must be empty; a failed
+// recovery leaves a folder that the next try continues.
+func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, progress func(step string, done, total int64)) error {
+	root, err := combine(rc.Shares)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(cfg.StateDir, "control.db")); err == nil {
+		return fmt.Errorf("%s holds an appliance already: recovery goes into an empty folder", cfg.StateDir)
+	}
+	peer, ids, err := replica.Enrol(ctx, rc.Address, rc.Code, "", "", true)
+	if err != nil {
+		return fmt.Errorf("speak to the off-site node: %w", err)
+	}
+	if len(ids) == 0 {
+		return errors.New("the off-site node holds no archive")
+	}
+	c, err := replica.NewClient(peer)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return fmt.Errorf("make the state folder: %w", err)
+	}
+	fetch := filepath.Join(cfg.StateDir, "recovering")
+	for _, what := range []string{"journal", "blobs", "log"} {
+		if err := fetchAll(ctx, c, what, filepath.Join(fetch, what), progress); err != nil {
+			return err
+		}
+	}
+	a, err := archive.Adopt(ctx, cfg.ArchiveDir, filepath.Join(fetch, "journal"), filepath.Join(fetch, "blobs"), root, archive.Options{Log: log})
+	if err != nil {
+		return fmt.Errorf("take over the archive: %w", err)
+	}
+	control, err := a.LatestSealed(ctx, controlCopy)
+	if err = errors.Join(err, a.Close()); err != nil {
+		return fmt.Errorf("take the control database out of the archive: %w", err)
+	}
+	if err := takeLog(filepath.Join(fetch, "log"), filepath.Join(cfg.StateDir, "log")); err != nil {
+		return err
+	}
+	if err := keys.Store(keys.Source{Dir: cfg.StateDir, HostKey: cfg.HostKey, Passphrase: os.Getenv("FAROL_PASSPHRASE")}, root); err != nil {
+		return err
+	}
+	// control.db last: it marks the recovery as complete
+	if err := writeDurable(filepath.Join(cfg.StateDir, "control.db"), control); err != nil {
+		return fmt.Errorf("write the control database: %w", err)
+	}
+	return os.RemoveAll(fetch)
+}
+
+// fetchAll brings the files of a kind, keeping those that a try before brought
+// whole.
+func fetchAll(ctx context.Context, c *replica.Client, what, dir string, progress func(string, int64, int64)) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make a folder: %w", err)
+	}
+	sizes, err := c.List(ctx, what)
+	if err != nil {
+		return fmt.Errorf("list what the node holds: %w", err)
+	}
+	var done, total int64
+	for _, n := range sizes {
+		total += n
+	}
+	for name, n := range sizes {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err != nil || info.Size() != n {
+			f, err := os.Create(path)
+			if err != nil {
+				return fmt.Errorf("write a fetched file: %w", err)
+			}
+			err = c.Get(ctx, what, name, f)
+			if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+				return fmt.Errorf("fetch from the node: %w", err)
+			}
+		}
+		done += n
+		if progress != nil {
+			progress(what, done, total)
+		}
+	}
+	return nil
+}
+
+// takeLog puts the log's entries in place. Its hashes are computed anew at the
+// next start, and the checkpoint the node cosigned must match them.
+func takeLog(from, to string) error {
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return fmt.Errorf("make the log folder: %w", err)
+	}
+	for _, name := range []string{"entries.log", "checkpoint"} {
+		src, err := os.Open(filepath.Join(from, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return fmt.Errorf("take over the log: %w", err)
+		}
+		b, err := io.ReadAll(src)
+		if err = errors.Join(err, src.Close()); err != nil {
+			return fmt.Errorf("take over the log: %w", err)
+		}
+		if err := writeDurable(filepath.Join(to, name), b); err != nil {
+			return fmt.Errorf("take over the log: %w", err)
+		}
+	}
+	return nil
+}
+
+func writeDurable(path string, b []byte) error {
+	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".tmp", path); err != nil {
+		return err
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,190 @@
+package appliance
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sync/errgroup"
+
+	"farol/internal/replica"
+	"farol/internal/web"
+)
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+
+// Run serves until ctx ends. Open must have returned before.
+func (a *Appliance) Run(ctx context.Context) error {
+	if err := a.loadClient(ctx); err != nil {
+		return err
+	}
+	cert, err := a.certificate(ctx)
+	if err != nil {
+		return err
+	}
+	ln, err := a.listener()
+	if err != nil {
+		return err
+	}
+	srv, err := web.New(web.Deps{Accounts: a.accounts, Door: a.door, Engine: a.engine, Settings: a.settings, Audit: a.audit, Catalog: a.catalog, Machine: a, Log: a.log})
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	ctl, err := a.controlListener()
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	a.mu.Lock()
+	a.sendersCtx = ctx
+	a.mu.Unlock()
+	a.runSender()
+	g.Go(func() error { return a.engine.Run(ctx) })
+	g.Go(func() error { return a.archive.Run(ctx) })
+	g.Go(func() error {
+		return srv.Serve(ctx, tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}}))
+	})
+	g.Go(func() error { return a.serveControl(ctx, ctl) })
+	g.Go(func() error { return a.copyControl(ctx) })
+	g.Go(func() error { return watchdog(ctx) })
+	a.log.InfoContext(ctx, "farol is ready", "address", ln.Addr().String(), "version", Version)
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		a.log.WarnContext(ctx, "tell the service manager", "err", err)
+	}
+	close(a.ready)
+	err = g.Wait()
+	if _, nerr := daemon.SdNotify(false, daemon.SdNotifyStopping); nerr != nil {
+		a.log.DebugContext(ctx, "tell the service manager", "err", nerr)
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// listener takes the socket that the service manager hands over, else its own.
+func (a *Appliance) listener() (net.Listener, error) {
+	lns, err := activation.Listeners()
+	if err != nil {
+		return nil, fmt.Errorf("take the handed-over socket: %w", err)
+	}
+	if len(lns) > 0 {
+		return lns[0], nil
+	}
+	ln, err := net.Listen("tcp", a.cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen for the console: %w", err)
+	}
+	return ln, nil
+}
+
+// certificate is the console's own, made once and kept sealed.
+func (a *Appliance) certificate(ctx context.Context) (tls.Certificate, error) {
+	var id replica.Identity
+	ok, err := a.settings.GetJSON(ctx, tlsIdentity, &id)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	if !ok {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "farol"
+		}
+		if id, err = replica.NewIdentity("farol", host, host+".local", "localhost", "farol.local"); err != nil {
+			return tls.Certificate{}, err
+		}
+		b, err := json.Marshal(id)
+		if err != nil {
+			return tls.Certificate{}, err
+		}
+		if err := a.settings.SetSecret(ctx, map[string]string{tlsIdentity: string(b)}); err != nil {
+			return tls.Certificate{}, err
+		}
+	}
+	c, err := id.TLS()
+	if err != nil {
+		return c, err
+	}
+	a.mu.Lock()
+	a.print = replica.Fingerprint(c.Certificate[0])
+	a.mu.Unlock()
+	return c, nil
+}
+
+// Fingerprint is the console certificate as people compare it.
+func (a *Appliance) Fingerprint() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.print
+}
+
+// copyControl puts a sealed copy of the control database into the archive
+// within 30 s of a change: it goes off-site with the journal.
+func (a *Appliance) copyControl(ctx context.Context) error {
+	last := int64(-1)
+	for {
+		if v := a.control.Version(); v != last {
+			if err := a.sealControl(ctx); err != nil {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				a.log.WarnContext(ctx, "the control database was not copied into the archive", "err", err)
+			} else {
+				last = v
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Second):
+		}
+	}
+}
+
+// controlCopy is the name of the sealed copy in the archive.
+const controlCopy = "control.db"
+
+func (a *Appliance) sealControl(ctx context.Context) error {
+	dir, err := os.MkdirTemp(a.cfg.StateDir, "copy-*")
+	if err != nil {
+		return fmt.Errorf("make a copy: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "control.db")
+	if err := a.control.Copy(ctx, path); err != nil {
+		return err
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read the copy: %w", err)
+	}
+	return a.archive.PutSealed(ctx, controlCopy, b)
+}
+
+// watchdog tells the service manager that the process still turns.
+func watchdog(ctx context.Context) error {
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || every == 0 {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(every / 3):
+			if _, err := daemon.SdNotify(false, daemon.SdNotifyWatchdog); err != nil {
+				return fmt.Errorf("watchdog: %w", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,3 @@
+package archive
+
+func child(dir string) {}

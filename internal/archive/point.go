@@ -1,0 +1,221 @@
+package archive
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/kopia/kopia/repo/manifest"
+	"github.com/kopia/kopia/snapshot"
+)
+
+// Point is one point in time: everything up to commit Seq, as a kopia
+// snapshot.
+type Point struct {
+	ID      string // kopia's snapshot id
+	Time    time.Time
+	Fold    uint64 // 1, 2, 3 …
+	Seq     uint64 // last commit in it
+	Records int64  // versions in it
+	Blobs   int64  // attached files in it
+	Bytes   int64  // plaintext of records and files
+	Tags    map[string]string
+
+	root string // object of the tree's root
+}
+
+// pointState is /farol/state.json: what the next fold and the next open need
+// to know about a point. Epoch and File name the last journal file it covers.
+type pointState struct {
+	Archive string    `json:"archive"`
+	Fold    uint64    `json:"fold"`
+	Seq     uint64    `json:"seq"`
+	Time    time.Time `json:"time"` // of the last commit
+	Epoch   uint32    `json:"epoch"`
+	File    uint64    `json:"file"`
+	Records int64     `json:"records"`
+	Blobs   int64     `json:"blobs"`
+	Bytes   int64     `json:"bytes"`
+	Org     string    `json:"org"`     // name of the tenant's directory
+	Pending []uint64  `json:"pending"` // folds whose moves the catalog had not taken
+}
+
+// Names in /farol of the tree.
+const (
+	farolDir    = "farol"
+	stateName   = "state.json"
+	cursorsName = "cursors.json"
+	commitsName = "commits"
+)
+
+func manifestID(s string) manifest.ID { return manifest.ID(s) }
+
+func pointOf(m *manifest.EntryMetadata) (Point, bool) {
+	l := m.Labels
+	num := func(k string) int64 { n, _ := strconv.ParseInt(l[k], 10, 64); return n }
+	p := Point{
+		ID: string(m.ID), Fold: uint64(num("fold")), Seq: uint64(num("seq")),
+		Records: num("records"), Blobs: num("blobs"), Bytes: num("bytes"),
+		Time: time.UnixMilli(num("time")).UTC(), Tags: map[string]string{},
+	}
+	for k, v := range l {
+		switch k {
+		case manifest.TypeLabelKey, snapshot.UsernameLabel, snapshot.HostnameLabel, snapshot.PathLabel,
+			"fold", "seq", "records", "blobs", "bytes", "time":
+		default:
+			p.Tags[k] = v
+		}
+	}
+	return p, p.Fold > 0
+}
+
+// Points lists the points in time, oldest first.
+func (a *Archive) Points(ctx context.Context) ([]Point, error) {
+	list, err := a.w.FindManifests(a.ctx(ctx), map[string]string{
+		manifest.TypeLabelKey: snapshot.ManifestType, snapshot.UsernameLabel: clientUser, snapshot.HostnameLabel: clientHost,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the points in time: %w", kopiaErr(err))
+	}
+	var out []Point
+	for _, m := range list {
+		if p, ok := pointOf(m); ok {
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(x, y Point) int { return int(int64(x.Fold) - int64(y.Fold)) })
+	return out, nil
+}
+
+// Forget deletes points in time; maintenance reclaims their space after some
+// days. The latest one stays: it holds everything that was folded. It returns
+// [ErrNotFound] for an unknown id and changes nothing then.
+func (a *Archive) Forget(ctx context.Context, ids ...string) error {
+	a.foldMu.Lock()
+	defer a.foldMu.Unlock()
+	points, err := a.Points(ctx)
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for i, p := range points {
+		known[p.ID] = i < len(points)-1
+	}
+	for _, id := range ids {
+		ok, there := known[id]
+		if !there {
+			return fmt.Errorf("forget the point %s: %w", id, ErrNotFound)
+		}
+		if !ok {
+			return fmt.Errorf("forget the point %s: it is the latest", id)
+		}
+	}
+	for _, id := range ids {
+		if err := a.w.DeleteManifest(a.ctx(ctx), manifest.ID(id)); err != nil {
+			return fmt.Errorf("forget the point %s: %w", id, err)
+		}
+	}
+	a.flushMu.Lock()
+	defer a.flushMu.Unlock()
+	if err := a.w.Flush(a.ctx(ctx)); err != nil {
+		return fmt.Errorf("forget points: %w", full(err))
+	}
+	return nil
+}
+
+// loadPoint finds the latest point and takes its state, cursors and sealed
+// files.
+func (a *Archive) loadPoint(ctx context.Context) error {
+	points, err := a.Points(ctx)
+	if err != nil || len(points) == 0 {
+		return err
+	}
+	p := points[len(points)-1]
+	m, err := snapshot.LoadSnapshot(a.ctx(ctx), a.w, manifest.ID(p.ID))
+	if err != nil {
+		return fmt.Errorf("load the point %s: %w", p.ID, kopiaErr(err))
+	}
+	p.root = m.RootObjectID().String()
+	dir, err := a.openDir(ctx, p.root, farolDir)
+	if err != nil {
+		return fmt.Errorf("load the point %s: %w", p.ID, err)
+	}
+	for name, e := range dir {
+		switch name {
+		case stateName, cursorsName:
+			b, err := a.readObject(ctx, e.ObjectID.String())
+			if err != nil {
+				return fmt.Errorf("load the point %s: %w", p.ID, err)
+			}
+			v := any(&a.pointer)
+			if name == cursorsName {
+				v = &a.cursors
+			}
+			if err := json.Unmarshal(b, v); err != nil {
+				return fmt.Errorf("load the point %s: %s: %w", p.ID, name, ErrCorrupt)
+			}
+		case commitsName:
+		default:
+			a.sealed[name] = sealedRef{id: e.ObjectID.String()}
+		}
+	}
+	if a.pointer.Fold != p.Fold || a.pointer.Seq != p.Seq {
+		return fmt.Errorf("load the point %s: its state differs from its tags: %w", p.ID, ErrCorrupt)
+	}
+	a.point, a.foldNo = &p, p.Fold
+	a.lastSeq, a.lastTime = a.pointer.Seq, a.pointer.Time
+	return nil
+}
+
+// Status is a glance at the archive.
+type Status struct {
+	ID         string
+	LastSeq    uint64
+	LastCommit time.Time
+
+	JournalFiles   int   // all that are on disk
+	JournalBytes   int64 // in them
+	UnfoldedSeq    uint64
+	Unfolded       int   // commits no point covers
+	UnfoldedBytes  int64 // their plaintext
+	PendingMoves   int   // folds whose moves the catalog has not taken
+	LastFold       Point // zero before the first
+	Repository     int64 // bytes of the kopia repository
+	RepoFiles      int
+	DiskFree, Disk int64 // bytes
+	Damage         int   // see Archive.Damage
+}
+
+// Status never waits for a fold.
+func (a *Archive) Status() Status {
+	a.j.mu.Lock()
+	a.mu.Lock()
+	s := Status{ID: a.ID(), LastSeq: a.lastSeq, LastCommit: a.lastTime, PendingMoves: len(a.moves), Damage: len(a.damage)}
+	for _, f := range a.j.files {
+		s.JournalFiles++
+		s.JournalBytes += f.size
+		if !f.folded {
+			s.UnfoldedBytes += f.plain
+		}
+	}
+	s.Unfolded = len(a.j.refs)
+	if len(a.j.refs) > 0 {
+		s.UnfoldedSeq = a.j.refs[0].seq
+	}
+	if a.point != nil {
+		s.LastFold = *a.point
+		s.LastFold.Tags = maps.Clone(a.point.Tags)
+	}
+	a.mu.Unlock()
+	a.j.mu.Unlock()
+	for _, i := range a.blobs.log.snapshot() {
+		s.RepoFiles++
+		s.Repository += i.size
+	}
+	s.DiskFree, s.Disk, _ = space(a.dir)
+	return s
+}

@@ -1,0 +1,246 @@
+package archive
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kopia/kopia/fs"
+	"github.com/kopia/kopia/repo/object"
+	"github.com/kopia/kopia/snapshot"
+
+	"farol/internal/record"
+)
+
+const (
+	segmentSize = 256 << 10 // plaintext at which a segment ends
+	tailSize    = 64 << 10  // below it the next fold rewrites a segment
+)
+
+// foldLine is one record on its way into a segment. Its line is carried over
+// byte by byte.
+type foldLine struct {
+	line      []byte
+	from      record.Loc
+	kind      record.Kind
+	container string
+	id        string // of records with blobs
+	time      time.Time
+	commit    uint64
+	index     int
+	hash      record.Hash
+	blobs     []record.Blob
+}
+
+func (l *foldLine) month() string { return l.time.Format("2006-01") }
+
+func byPlace(x, y foldLine) int {
+	return cmp.Or(cmp.Compare(x.kind, y.kind), cmp.Compare(x.container, y.container), byTime(x, y))
+}
+
+func byTime(x, y foldLine) int {
+	return cmp.Or(x.time.Compare(y.time), cmp.Compare(x.commit, y.commit), cmp.Compare(x.index, y.index))
+}
+
+func newFoldLine(line []byte, from record.Loc) (l foldLine, e entry, err error) {
+	head, _, _, err := splitLine(line)
+	if err != nil {
+		return l, e, err
+	}
+	if e, err = parseHead(head); err != nil {
+		return l, e, err
+	}
+	l = foldLine{
+		line: line, from: from, kind: e.rec.Kind, container: e.rec.Container,
+		time: e.rec.Time, commit: e.commit, index: e.index, hash: e.hash, blobs: e.rec.Blobs,
+	}
+	if len(l.blobs) > 0 {
+		l.id = e.rec.ID
+	}
+	return l, e, nil
+}
+
+// foldMonth merges lines of one month of one container into its directory:
+// short segments there are rewritten together with the new lines.
+func (f *folding) foldMonth(ctx context.Context, path []string, lines []foldLine) error {
+	d, err := f.tree.dir(ctx, append(slices.Clone(path), lines[0].month())...)
+	if err != nil {
+		return err
+	}
+	lines = slices.Clone(lines)
+	for _, name := range sortedNames(d.entries) {
+		e := d.entries[name]
+		if e.FileSize >= tailSize || !strings.HasSuffix(name, segmentExt) {
+			continue
+		}
+		oid := e.ObjectID.String()
+		plain, err := f.a.readObject(ctx, oid)
+		if err != nil {
+			return err
+		}
+		err = eachLine(plain, 0, func(line []byte, off int64) error {
+			l, _, err := newFoldLine(line, record.Loc{Seg: oid, Off: off, Len: int64(len(line))})
+			l.blobs = nil // linked by an earlier fold
+			lines = append(lines, l)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("segment %s: %w", oid, err)
+		}
+		delete(d.entries, name)
+	}
+	slices.SortStableFunc(lines, byTime)
+	for len(lines) > 0 {
+		n, size := 0, 0
+		for n < len(lines) && (n == 0 || size+len(lines[n].line) <= segmentSize) {
+			size += len(lines[n].line)
+			n++
+		}
+		if err := f.segment(ctx, d, lines[:n], size); err != nil {
+			return err
+		}
+		lines = lines[n:]
+	}
+	return nil
+}
+
+const segmentExt = ".ndjson"
+
+// segment writes one segment and notes where its records went.
+func (f *folding) segment(ctx context.Context, d *treeDir, lines []foldLine, size int) error {
+	f.buf = f.buf[:0]
+	for i := range lines {
+		f.buf = append(f.buf, lines[i].line...)
+	}
+	id, err := f.a.writeObject(ctx, f.buf)
+	if err != nil {
+		return err
+	}
+	oid, off := id.String(), int64(0)
+	for i := range lines {
+		l := &lines[i]
+		to := record.Loc{Seg: oid, Off: off, Len: int64(len(l.line))}
+		off += to.Len
+		if l.from != to {
+			if err := f.moves.record(l.from, to, l.line); err != nil {
+				return err
+			}
+		}
+	}
+	const form = "20060102T150405.000"
+	first, last := lines[0].time, lines[len(lines)-1].time
+	base := first.Format(form) + "-" + last.Format(form)
+	name := base + segmentExt
+	for n := 2; d.entries[name] != nil; n++ {
+		name = fmt.Sprintf("%s-%d%s", base, n, segmentExt)
+	}
+	f.tree.link(d, name, id, int64(size), fs.UTCTimestampFromTime(last))
+	return nil
+}
+
+// foldBlobs makes the blobs of the lines files of the tree.
+func (f *folding) foldBlobs(ctx context.Context, path []string, l *foldLine) error {
+	for _, b := range l.blobs {
+		if b.Object == "" {
+			continue
+		}
+		id, err := object.ParseID(b.Object)
+		if err != nil {
+			return fmt.Errorf("blob %s: %w", b.Object, ErrCorrupt)
+		}
+		if data, ok := f.blobs[b.Object]; ok && !f.written[b.Object] {
+			got, err := f.a.writeObject(ctx, data)
+			if err != nil {
+				return err
+			}
+			if got != id {
+				return fmt.Errorf("blob %s was stored as %s: %w", b.Object, got, ErrCorrupt)
+			}
+			if err := f.moves.blob(b.Object, b.SHA256); err != nil {
+				return err
+			}
+			f.written[b.Object] = true
+		}
+		sub, name := blobPath(l, b)
+		d, err := f.tree.dir(ctx, append(slices.Clone(path), sub...)...)
+		if err != nil {
+			return err
+		}
+		if d.entries[name] == nil {
+			f.state.Blobs++
+			f.state.Bytes += b.Size
+		}
+		f.tree.link(d, name, id, b.Size, fs.UTCTimestampFromTime(l.time))
+	}
+	return nil
+}
+
+// blobPath places a blob below its container: a file under its item, one
+// name a version; an attachment by its hash.
+func blobPath(l *foldLine, b record.Blob) (dir []string, name string) {
+	sum := b.SHA256.String()
+	if l.kind == record.Files {
+		version := l.time.Format("20060102T150405") + "-" + l.hash.String()[:8]
+		return []string{"items", shard(l.id), encodeName(l.id)}, version + "-" + encodeName(b.Name)
+	}
+	return []string{"attachments", sum[:2]}, sum[:16] + "-" + encodeName(b.Name)
+}
+
+// eachSegment calls fn for every segment of a point. What cannot be read is
+// collected; an error of fn ends it.
+func (a *Archive) eachSegment(ctx context.Context, p *Point, fn func(e *snapshot.DirEntry) error) (bad []error, err error) {
+	var descend func(oid string, depth int) error
+	descend = func(oid string, depth int) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		dir, err := a.readDir(ctx, oid)
+		if err != nil {
+			bad = append(bad, err)
+			return nil
+		}
+		for _, name := range sortedNames(dir) {
+			e := dir[name]
+			switch {
+			case depth == 0 && name == farolDir: // ours
+			case depth == 4 && !isMonth(name): // attachments and files
+			case depth < 5 && e.Type == snapshot.EntryTypeDirectory:
+				if err := descend(e.ObjectID.String(), depth+1); err != nil {
+					return err
+				}
+			case depth == 5 && strings.HasSuffix(name, segmentExt):
+				if err := fn(e); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	err = descend(p.root, 0)
+	return bad, err
+}
+
+// walkTree calls fn for every record of a point.
+func (a *Archive) walkTree(ctx context.Context, p *Point, fn WalkFunc) ([]error, error) {
+	var damaged []error
+	bad, err := a.eachSegment(ctx, p, func(e *snapshot.DirEntry) error {
+		oid := e.ObjectID.String()
+		plain, err := a.readObject(ctx, oid)
+		if err != nil {
+			damaged = append(damaged, fmt.Errorf("segment: %w", err))
+			return nil
+		}
+		return eachLine(plain, 0, func(line []byte, off int64) error {
+			e, err := parseLine(line)
+			if err != nil {
+				damaged = append(damaged, fmt.Errorf("segment %s at %d: %w", oid, off, err))
+				return nil
+			}
+			return fn(e.rec, record.Loc{Seg: oid, Off: off, Len: int64(len(line))}, e.commit, e.index)
+		})
+	})
+	return append(bad, damaged...), err
+}

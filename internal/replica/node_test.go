@@ -1,0 +1,200 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"net"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"farol/internal/audit"
+	"farol/internal/record"
+)
+
+type plainBox struct{}
+
+func (plainBox) Seal(p, _ []byte) []byte          { return p }
+func (plainBox) Open(s, _ []byte) ([]byte, error) { return s, nil }
+
+func startNode(t *testing.T, dir string) (*Node, string) {
+	t.Helper()
+	n, err := OpenNode(dir, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); n.Serve(ctx, ln) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return n, "https://" + ln.Addr().String()
+}
+
+func newLog(t *testing.T, dir string) (*audit.Log, string) {
+	t.Helper()
+	sk, vk, err := note.GenerateKey(rand.Reader, "farol.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ := note.NewSigner(sk)
+	v, _ := note.NewVerifier(vk)
+	l, err := audit.Open(dir, audit.Options{Box: plainBox{}, Signer: s, Verify: v})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l, vk
+}
+
+func enrolled(t *testing.T, n *Node, addr, logKey string) *Client {
+	t.Helper()
+	p, _, err := Enrol(t.Context(), addr, n.NewCode(), "a1", logKey, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewClient(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestACodeEnrolsOnceAndAWrongOneNever(t *testing.T) {
+	n, addr := startNode(t, t.TempDir())
+	_, vk := newLog(t, t.TempDir())
+	code := n.NewCode()
+	if _, _, err := Enrol(t.Context(), addr, "AAAA-BBBB-CCCC", "a1", vk, false); !errors.Is(err, ErrCode) {
+		t.Fatalf("wrong code: %v", err)
+	}
+	if _, _, err := Enrol(t.Context(), addr, code, "a1", vk, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Enrol(t.Context(), addr, code, "a1", vk, false); !errors.Is(err, ErrCode) {
+		t.Fatalf("a used code: %v", err)
+	}
+}
+
+func TestTheNodeKeepsWhatItAcknowledged(t *testing.T) {
+	dir := t.TempDir()
+	n, addr := startNode(t, dir)
+	_, vk := newLog(t, t.TempDir())
+	c := enrolled(t, n, addr, vk)
+	ctx := t.Context()
+	if err := c.journal(ctx, "1-1.fj", 0, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []struct {
+		name string
+		off  int64
+		b    string
+		want error
+	}{{"again", 0, "hello", nil}, {"overlap", 3, "lo world", nil}, {"other bytes", 0, "HELLO", ErrConflict}, {"a hole", 99, "x", ErrConflict}} {
+		if err := c.journal(ctx, "1-1.fj", k.off, []byte(k.b)); !errors.Is(err, k.want) {
+			t.Errorf("%s: %v", k.name, err)
+		}
+	}
+	blob := []byte("sealed")
+	if err := c.blob(ctx, "p01", record.HashOf(blob), blob); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.blob(ctx, "p01", record.HashOf(blob), blob); err != nil {
+		t.Fatalf("the same blob again: %v", err)
+	}
+	if err := c.blob(ctx, "p01", record.HashOf([]byte("other")), []byte("other")); !errors.Is(err, ErrConflict) {
+		t.Fatalf("overwritten: %v", err)
+	}
+	if err := c.blob(ctx, "p02", record.HashOf(blob), []byte("damaged on the way")); err == nil {
+		t.Fatal("damaged bytes were taken")
+	}
+	for _, name := range []string{"..", "../x", "a/b", ""} {
+		if err := c.blob(ctx, name, record.HashOf(blob), blob); err == nil {
+			t.Errorf("the name %q was taken", name)
+		}
+	}
+	var got bytes.Buffer
+	if err := c.Get(ctx, "journal", "1-1.fj", &got); err != nil || got.String() != "hello world" {
+		t.Fatalf("%q %v", got.String(), err)
+	}
+	v, err := openVault(filepath.Join(dir, "vaults", "a1"))
+	if err != nil || v.journal["1-1.fj"] != 11 || v.blobs != 1 {
+		t.Fatalf("after a restart: %v %v", v, err)
+	}
+}
+
+func TestARolledBackLogIsRefused(t *testing.T) {
+	n, addr := startNode(t, t.TempDir())
+	logDir := t.TempDir()
+	l, vk := newLog(t, logDir)
+	c := enrolled(t, n, addr, vk)
+	ctx := t.Context()
+	ship := func(l *audit.Log, old int64) error {
+		cp, proof, err := l.Since(old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.cosign(ctx, cp, proof)
+		return err
+	}
+	for range 3 {
+		l.Append(ctx, audit.Event{Operation: "login", Outcome: "ok"})
+	}
+	if err := ship(l, 0); err != nil {
+		t.Fatal(err)
+	}
+	early := l.Checkpoint()
+	for range 4 {
+		l.Append(ctx, audit.Event{Operation: "view", Outcome: "ok"})
+	}
+	if err := ship(l, 3); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.cosign(ctx, early, nil); !errors.Is(err, ErrRolledBack) {
+		t.Fatalf("an older checkpoint: %v", err)
+	}
+	other, _ := newLog(t, t.TempDir())
+	other.Append(ctx, audit.Event{Operation: "login", Outcome: "ok"})
+	if _, err := c.cosign(ctx, other.Checkpoint(), nil); !errors.Is(err, ErrRolledBack) {
+		t.Fatalf("another log's checkpoint: %v", err)
+	}
+}
+
+func TestAStrangerAndAReaderCannotWrite(t *testing.T) {
+	n, addr := startNode(t, t.TempDir())
+	_, vk := newLog(t, t.TempDir())
+	c := enrolled(t, n, addr, vk)
+	if err := c.journal(t.Context(), "1-1.fj", 0, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	p, ids, err := Enrol(t.Context(), addr, n.NewCode(), "", "", true)
+	if err != nil || len(ids) != 1 || ids[0] != "a1" {
+		t.Fatalf("%v %v", ids, err)
+	}
+	reader, err := NewClient(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.State(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := reader.journal(t.Context(), "1-1.fj", 1, []byte("y")); !errors.Is(err, ErrStranger) {
+		t.Fatalf("a reader wrote: %v", err)
+	}
+	id, _ := NewIdentity("stranger")
+	p.Identity = id
+	stranger, _ := NewClient(p)
+	if _, err := stranger.State(t.Context()); !errors.Is(err, ErrStranger) {
+		t.Fatalf("a stranger read: %v", err)
+	}
+	p.NodeCert = id.Cert
+	wrong, _ := NewClient(p)
+	if _, err := wrong.State(t.Context()); !errors.Is(err, ErrImpostor) {
+		t.Fatalf("another node's certificate passed: %v", err)
+	}
+}

@@ -1,0 +1,270 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sort"
+	"sync"
+	"time"
+
+	"farol/internal/archive"
+	"farol/internal/audit"
+	"farol/internal/record"
+)
+
+// Sender ships archive and audit log to the node, in the order in which every
+// prefix is whole: blobs, then the journal that names them, then the log and
+// its checkpoint. It catches up after any outage from what the node says it
+// holds. Make it before the archive opens: [Sender.Appended] is the archive's
+// OnAppend.
+type Sender struct {
+	client *Client
+	logger *slog.Logger
+	now    func() time.Time
+	wake   chan struct{}
+
+	mu     sync.Mutex // guards below
+	queue  []unsent   // journal bytes the node does not have, oldest first
+	status Status
+}
+
+type unsent struct {
+	file string
+	end  int64
+	at   time.Time
+}
+
+// Status is how the off-site copy stands.
+type Status struct {
+	Connected  bool
+	Lag        time.Duration // age of the oldest journal byte that is not off-site; 0 = none
+	Behind     int64         // journal and repository bytes still to be sent, as far as known
+	LastAck    time.Time     // when the node last acknowledged everything there was
+	Checkpoint int64         // size of the log it last cosigned
+	Entries    int64
+	DiskFree   int64
+	DiskSize   int64
+	Err        error         // why it is not connected, or what the node refused
+	Worst      time.Duration // longest lag seen since the start
+}
+
+// NewSender returns a sender to a peer's node. It starts nothing.
+func NewSender(c *Client, logger *slog.Logger, now func() time.Time) *Sender {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	if now == nil {
+		now = time.Now
+	}
+	return &Sender{client: c, logger: logger, now: now, wake: make(chan struct{}, 1)}
+}
+
+// Appended tells of journal bytes that are on the local disk.
+func (s *Sender) Appended(file string, off int64, b []byte) {
+	s.mu.Lock()
+	s.queue = append(s.queue, unsent{file, off + int64(len(b)), s.now()})
+	s.mu.Unlock()
+	s.Wake()
+}
+
+// Wake makes the sender look for something to send now.
+func (s *Sender) Wake() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Status is how the copy stands now.
+func (s *Sender) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.status
+	if len(s.queue) > 0 {
+		st.Lag = s.now().Sub(s.queue[0].at)
+	}
+	return st
+}
+
+// Run ships until ctx ends.
+func (s *Sender) Run(ctx context.Context, a *archive.Archive, l *audit.Log) error {
+	wait := time.Second
+	for ctx.Err() == nil {
+		err := s.session(ctx, a, l)
+		s.set(func(st *Status) { st.Connected, st.Err = false, err })
+		if ctx.Err() != nil {
+			break
+		}
+		s.logger.WarnContext(ctx, "the off-site copy waits", "err", err, "again_in", wait)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+		wait = min(wait*2, 30*time.Second)
+		if err == nil || errors.Is(err, context.DeadlineExceeded) {
+			wait = time.Second
+		}
+	}
+	return ctx.Err()
+}
+
+func (s *Sender) set(fn func(*Status)) {
+	s.mu.Lock()
+	fn(&s.status)
+	s.mu.Unlock()
+}
+
+// session ships from what the node holds until something fails.
+func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) error {
+	st, err := s.client.State(ctx)
+	if err != nil {
+		return err
+	}
+	s.set(func(x *Status) {
+		x.Connected, x.Err, x.DiskFree, x.DiskSize, x.Entries, x.Checkpoint = true, nil, st.DiskFree, st.DiskSize, st.Entries, st.Size
+	})
+	for {
+		logged := l.Changed()
+		if err := s.blobs(ctx, a, &st); err != nil {
+			return err
+		}
+		if err := s.journal(ctx, a, &st); err != nil {
+			return err
+		}
+		if err := s.log(ctx, l, &st); err != nil {
+			return err
+		}
+		s.set(func(x *Status) { x.LastAck, x.Behind = s.now(), 0 })
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.wake:
+		case <-logged:
+		case <-time.After(10 * time.Second):
+			// the node answers that it is still there, and how full it is
+			again, err := s.client.State(ctx)
+			if err != nil {
+				return err
+			}
+			s.set(func(x *Status) { x.DiskFree, x.DiskSize = again.DiskFree, again.DiskSize })
+		}
+	}
+}
+
+// chunk is how many journal bytes travel in one request.
+const chunk = 4 << 20
+
+func (s *Sender) journal(ctx context.Context, a *archive.Archive, st *State) error {
+	files := a.JournalFiles()
+	at := archive.Position{PutLog: st.PutPos}
+	sort.Slice(files, func(i, j int) bool { return files[i].Name < files[j].Name })
+	for _, f := range files {
+		for off := st.Journal[f.Name]; off < f.Size; {
+			b, err := a.ReadJournal(f.Name, off, int(min(chunk, f.Size-off)))
+			if err != nil {
+				return fmt.Errorf("read the journal: %w", err)
+			}
+			if err := s.client.journal(ctx, f.Name, off, b); err != nil {
+				return err
+			}
+			off += int64(len(b))
+			st.Journal[f.Name] = off
+			s.acked(f.Name, off)
+		}
+		at.File, at.Off = f.Name, st.Journal[f.Name]
+	}
+	a.Shipped(at)
+	return nil
+}
+
+// acked removes from the queue what the node now holds.
+func (s *Sender) acked(file string, end int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	for len(s.queue) > 0 && (s.queue[0].file < file || s.queue[0].file == file && s.queue[0].end <= end) {
+		s.status.Worst = max(s.status.Worst, now.Sub(s.queue[0].at))
+		s.queue = s.queue[1:]
+	}
+}
+
+func (s *Sender) blobs(ctx context.Context, a *archive.Archive, st *State) error {
+	n, pos := 0, st.PutPos
+	flush := func() error {
+		if pos == st.PutPos {
+			return nil
+		}
+		if err := s.client.putPos(ctx, pos); err != nil {
+			return err
+		}
+		st.PutPos = pos
+		return nil
+	}
+	for e, err := range a.PutLog(st.PutPos) {
+		if err != nil {
+			return fmt.Errorf("read the put log: %w", err)
+		}
+		if !e.Deleted {
+			b, err := a.ReadBlobFile(e.Name)
+			switch {
+			case errors.Is(err, archive.ErrNotFound):
+				// compacted away since: what replaced it stands further on
+			case err != nil:
+				return fmt.Errorf("read a blob: %w", err)
+			default:
+				if err := s.sendBlob(ctx, e, b); err != nil {
+					return err
+				}
+			}
+		}
+		pos = e.Pos
+		if n++; n%50 == 0 {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+func (s *Sender) log(ctx context.Context, l *audit.Log, st *State) error {
+	size := l.Size()
+	for st.Entries < size {
+		es, err := l.Raw(st.Entries, min(st.Entries+500, size))
+		if err != nil {
+			return err
+		}
+		if err := s.client.entries(ctx, st.Entries, es); err != nil {
+			return err
+		}
+		st.Entries += int64(len(es))
+	}
+	if size == 0 || st.Size >= size {
+		return nil
+	}
+	cp, proof, err := l.Since(st.Size)
+	if err != nil {
+		return err
+	}
+	signed, err := s.client.cosign(ctx, cp, proof)
+	if err != nil {
+		return err
+	}
+	if err := l.Cosigned(signed); err != nil {
+		return err
+	}
+	st.Size = size
+	s.set(func(x *Status) { x.Checkpoint, x.Entries = size, st.Entries })
+	return nil
+}
+
+func (s *Sender) sendBlob(ctx context.Context, e archive.PutEntry, b []byte) error {
+	sum := e.SHA256
+	if mutable(e.Name) {
+		sum = record.HashOf(b) // kopia has written it again since
+	}
+	s.set(func(x *Status) { x.Behind = int64(len(b)) })
+	return s.client.blob(ctx, e.Name, sum, b)
+}
