@@ -100,14 +100,14 @@ func verify(o *options) *cobra.Command {
 		damage := 0
 		err := ask(o, cmd, "verify", nil, func(b json.RawMessage) error {
 			var v struct {
-				Records, Blobs, Bytes int64
-				Damage                []json.RawMessage
+				Records, Blobs, BlobBytes int64
+				Damage                    []json.RawMessage
 			}
 			if err := json.Unmarshal(b, &v); err != nil {
 				return err
 			}
 			damage = len(v.Damage)
-			fmt.Fprintf(cmd.OutOrStdout(), "read %d records, %d blobs, %d bytes; damaged: %d\n", v.Records, v.Blobs, v.Bytes, damage)
+			fmt.Fprintf(cmd.OutOrStdout(), "read %d records, %d blobs, %d bytes; damaged: %d\n", v.Records, v.Blobs, v.BlobBytes, damage)
 			for _, d := range v.Damage {
 				fmt.Fprintln(cmd.OutOrStdout(), string(d))
 			}
@@ -171,6 +171,14 @@ func export(o *options) *cobra.Command {
 	c.Flags().Uint64Var(&asOf, "as-of", 0, "a commit number: the state at that point in time")
 	c.Flags().StringVar(&purpose, "purpose", "", "why: it is written into the audit log")
 	c.Flags().StringVar(&lang, "lang", "zh-Hant", "language of the transcript: zh-Hant, zh-Hans, pt, en")
+	return c
+}
+
+func offsite(o *options) *cobra.Command {
+	c := &cobra.Command{Use: "offsite", Short: "The off-site copy"}
+	c.AddCommand(&cobra.Command{Use: "wait", Short: "Wait until the node holds everything there is now", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return ask(o, cmd, "caught-up", nil, nil)
+	}})
 	return c
 }
 

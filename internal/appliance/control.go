@@ -100,6 +100,7 @@ type Status struct {
 	Gaps     int                   `json:"gaps"`
 	Lag      backup.Lag            `json:"lag"`
 	Offsite  any                   `json:"offsite"`
+	Runs     []backup.Run          `json:"runs"`
 	Entries  int64                 `json:"log_entries"`
 	Calls    int64                 `json:"counted_calls"`
 }
@@ -112,6 +113,9 @@ func (a *Appliance) ctlStatus(r *http.Request) (any, error) {
 		return nil, err
 	}
 	if s.Complete, err = a.engine.Completeness(ctx); err != nil {
+		return nil, err
+	}
+	if s.Runs, err = a.engine.Runs(ctx, 10); err != nil {
 		return nil, err
 	}
 	gaps, err := a.engine.Gaps(ctx, 10000)

@@ -44,9 +44,9 @@ func (a *Appliance) Health(ctx context.Context) (web.Health, error) {
 	a.mu.Lock()
 	c := a.checked
 	a.mu.Unlock()
-	h := web.Health{JournalBytes: st.Journal, JournalCommits: int64(st.Unfolded), LastFold: st.LastFold, Points: len(points), Damage: len(a.archive.Damage()) + c.damage,
+	h := web.Health{JournalBytes: st.JournalBytes, JournalCommits: int64(st.Unfolded), LastFold: st.LastFold.Time, Points: len(points), Damage: len(a.archive.Damage()) + c.damage,
 		Checking: c.running, CheckDone: c.done, CheckTotal: c.total, CheckedAt: c.at, CheckTook: c.took, CheckedRecords: c.records, CheckedBytes: c.bytes,
-		Places: []web.Place{{Path: a.cfg.ArchiveDir, Total: st.Disk, Free: st.DiskFree, Used: st.Repository + st.Journal, Reserve: a.cfg.Reserve}}}
+		Places: []web.Place{{Path: a.cfg.ArchiveDir, Total: st.Disk, Free: st.DiskFree, Used: st.Repository + st.JournalBytes, Reserve: a.cfg.Reserve}}}
 	return h, nil
 }
 
@@ -83,8 +83,8 @@ func (a *Appliance) check(ctx context.Context, by string) (*archive.Report, erro
 	res := checkResult{at: time.Now(), took: time.Since(began), err: err}
 	ev := audit.Event{Actor: by, Operation: "integrity.verify", Object: "archive", Outcome: "ok"}
 	if rep != nil {
-		res.records, res.blobs, res.bytes, res.damage = rep.Records, rep.Blobs, rep.Bytes, len(rep.Damage)
-		ev.Detail = map[string]string{"records": itoa(rep.Records), "blobs": itoa(rep.Blobs), "bytes": itoa(rep.Bytes), "damage": itoa(int64(len(rep.Damage))), "log_entries": itoa(logged)}
+		res.records, res.blobs, res.bytes, res.damage = rep.Records, rep.Blobs, rep.BlobBytes, len(rep.Damage)
+		ev.Detail = map[string]string{"records": itoa(rep.Records), "blobs": itoa(rep.Blobs), "bytes": itoa(rep.BlobBytes), "damage": itoa(int64(len(rep.Damage))), "log_entries": itoa(logged)}
 	}
 	if err != nil || res.damage > 0 {
 		ev.Operation, ev.Outcome = "integrity.fail", "failed"

@@ -49,12 +49,12 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 		return fmt.Errorf("make the state folder: %w", err)
 	}
 	fetch := filepath.Join(cfg.StateDir, "recovering")
-	for _, what := range []string{"journal", "blobs", "log"} {
-		if err := fetchAll(ctx, c, what, filepath.Join(fetch, what), progress); err != nil {
+	for what, dir := range map[string]string{"journal": filepath.Join(cfg.ArchiveDir, "journal"), "blobs": filepath.Join(cfg.ArchiveDir, "archive"), "log": fetch} {
+		if err := fetchAll(ctx, c, what, dir, progress); err != nil {
 			return err
 		}
 	}
-	a, err := archive.Adopt(ctx, cfg.ArchiveDir, filepath.Join(fetch, "journal"), filepath.Join(fetch, "blobs"), root, archive.Options{Log: log})
+	a, err := archive.Adopt(ctx, cfg.ArchiveDir, root, archive.Options{Log: log})
 	if err != nil {
 		return fmt.Errorf("take over the archive: %w", err)
 	}
@@ -62,7 +62,7 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 	if err = errors.Join(err, a.Close()); err != nil {
 		return fmt.Errorf("take the control database out of the archive: %w", err)
 	}
-	if err := takeLog(filepath.Join(fetch, "log"), filepath.Join(cfg.StateDir, "log")); err != nil {
+	if err := takeLog(fetch, filepath.Join(cfg.StateDir, "log")); err != nil {
 		return err
 	}
 	if err := keys.Store(keys.Source{Dir: cfg.StateDir, HostKey: cfg.HostKey, Passphrase: os.Getenv("FAROL_PASSPHRASE")}, root); err != nil {
@@ -90,7 +90,20 @@ func fetchAll(ctx context.Context, c *replica.Client, what, dir string, progress
 		total += n
 	}
 	for name, n := range sizes {
-		path := filepath.Join(dir, name)
+		local := name
+		if what == "blobs" {
+			var ok bool
+			if local, ok = replica.Deep(name); !ok {
+				continue
+			}
+		}
+		if !filepath.IsLocal(local) {
+			return fmt.Errorf("the node names a file outside the archive: %w", replica.ErrNode)
+		}
+		path := filepath.Join(dir, local)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return fmt.Errorf("make a folder: %w", err)
+		}
 		if info, err := os.Stat(path); err != nil || info.Size() != n {
 			f, err := os.Create(path)
 			if err != nil {

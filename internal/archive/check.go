@@ -180,6 +180,11 @@ func (c *checking) journal(ctx context.Context, files []*jfile) error {
 		if i+1 < len(files) {
 			stop = &files[i+1].head.prev
 		}
+		// The last file may be growing: what lies behind the end it has now is
+		// not acknowledged and no damage.
+		a.j.mu.Lock()
+		size := f.size
+		a.j.mu.Unlock()
 		end, err := a.j.scan(ctx, f, 0, stop, func(g *group) error {
 			if g.sealed == nil {
 				c.group(g)
@@ -194,12 +199,8 @@ func (c *checking) journal(ctx context.Context, files []*jfile) error {
 		if err != nil {
 			return err
 		}
-		// The last file may be growing: a frame behind its end is no damage.
-		a.j.mu.Lock()
-		size := f.size
-		a.j.mu.Unlock()
 		switch {
-		case end.bad >= 0 && (end.more || stop != nil || end.bad < size):
+		case end.bad >= 0 && end.bad < size:
 			c.damage(Damage{What: "journal frames", Where: f.name, Offset: end.bad, Lost: !f.folded})
 		case stop != nil && !end.found:
 			c.damage(Damage{What: "journal file ends early", Where: f.name, Offset: end.size, Lost: !f.folded})

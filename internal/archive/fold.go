@@ -333,11 +333,12 @@ func (f *folding) own(ctx context.Context) error {
 	if e := d.entries[cursorsName]; e != nil {
 		old := map[string]string{}
 		b, err := f.a.readObject(ctx, e.ObjectID.String())
-		if err != nil {
-			return err
+		if err == nil {
+			err = json.Unmarshal(b, &old)
 		}
-		if err := json.Unmarshal(b, &old); err != nil {
-			return fmt.Errorf("%s: %w", cursorsName, ErrCorrupt)
+		if err != nil {
+			// A cursor that is lost costs work, a fold that stops costs more.
+			f.a.addDamage(Damage{What: "cursors", Where: e.ObjectID.String(), Hits: err.Error()})
 		}
 		maps.Copy(old, f.cursors)
 		f.cursors = old
@@ -406,8 +407,13 @@ func (f *folding) ownCommits(ctx context.Context) error {
 func (f *folding) save(ctx context.Context, root *snapshot.DirEntry, tags map[string]string) (*Point, error) {
 	a := f.a
 	now := a.now().UTC()
+	state, err := json.Marshal(f.state)
+	if err != nil {
+		return nil, err
+	}
 	labels := map[string]string{
-		"fold": strconv.FormatUint(f.state.Fold, 10), "seq": strconv.FormatUint(f.state.Seq, 10),
+		"state": string(state),
+		"fold":  strconv.FormatUint(f.state.Fold, 10), "seq": strconv.FormatUint(f.state.Seq, 10),
 		"records": strconv.FormatInt(f.state.Records, 10), "blobs": strconv.FormatInt(f.state.Blobs, 10),
 		"bytes": strconv.FormatInt(f.state.Bytes, 10), "time": strconv.FormatInt(now.UnixMilli(), 10),
 	}

@@ -85,12 +85,21 @@ func (a *Archive) sweepBlobs(ctx context.Context) error {
 	live := b.log.snapshot()
 	for name, want := range live {
 		fi, ok := found[name]
-		if ok && fi.Size() == want.size {
+		if ok && fi.Size() == want.size && !mutable(name) {
 			continue
 		}
-		if ok && mutable(name) && fi.Size() > 0 {
-			delete(live, name) // replaced, and then the log line was lost: log it again
-			continue
+		if ok && mutable(name) {
+			sum, err := hashFile(filepath.Join(b.root, name))
+			if err != nil {
+				return err
+			}
+			if sum == want.sum {
+				continue
+			}
+			if b.log.next[name].sum == sum {
+				delete(live, name) // replaced just before a crash: log it again
+				continue
+			}
 		}
 		delete(found, name)
 		if err := a.replaceBlob(ctx, name, want, ok); err != nil {
@@ -151,11 +160,15 @@ func (a *Archive) adoptBlobs(found map[string]fs.FileInfo, live map[string]putIn
 func (a *Archive) replaceBlob(ctx context.Context, name string, want putInfo, there bool) error {
 	path := filepath.Join(a.blobs.root, name)
 	d := Damage{What: "blob of wrong length", Where: name, Lost: true}
-	if !there {
+	switch {
+	case !there:
 		d.What = "blob missing"
+	case mutable(name):
+		d.What = "blob differs from its hash"
 	}
 	good, err := a.fetch(ctx, name, want)
-	if there {
+	if there && (err == nil || !mutable(name)) { // kopia may still make sense of its format files
+
 		if err := a.setAside(path); err != nil {
 			return err
 		}
@@ -227,15 +240,24 @@ func (a *Archive) healIndex(ctx context.Context) (changed bool, err error) {
 	return changed, nil
 }
 
-// healJournal replaces a journal file by the off-site copy when that is whole
-// and at least as long.
-func (a *Archive) healJournal(ctx context.Context, name string) bool {
+// healJournal replaces a journal file that cannot be read from place bad on by
+// the off-site copy, followed by what only this disk holds: the copy may lag.
+// It does so only when more can be read then.
+func (a *Archive) healJournal(ctx context.Context, name string, bad int64) bool {
 	if a.opt.Fetch == nil {
 		return false
 	}
 	b, err := a.opt.Fetch(ctx, journalDir+"/"+name)
 	if err != nil {
 		return false
+	}
+	path := a.j.path(name)
+	mine, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	if len(mine) > len(b) {
+		b = append(b, mine[len(b):]...)
 	}
 	h, err := parseFileHeader(b)
 	if err != nil || h.archive != a.id || fmt.Sprintf(journalPattern, h.epoch, h.number) != name {
@@ -249,22 +271,18 @@ func (a *Archive) healJournal(ctx context.Context, name string) bool {
 	prev, off := h.chain(), int64(fileHeaderLen)
 	for {
 		f, err := a.j.codec.readFrame(r, int64(len(b)), off, aead, &prev)
-		if err == io.EOF {
-			break
-		}
 		if err != nil {
-			return false
+			break
 		}
 		prev, off = f.tag, f.end
 	}
-	path := a.j.path(name)
-	if fi, err := os.Stat(path); err != nil || fi.Size() > int64(len(b))+maxSealed {
+	if off <= bad {
 		return false
 	}
 	if a.setAside(path) != nil || writeFile(path, b) != nil {
 		return false
 	}
-	a.addDamage(Damage{What: "journal file", Where: name, Healed: true})
+	a.addDamage(Damage{What: "journal file", Where: name, Offset: bad, Healed: true})
 	return true
 }
 

@@ -25,11 +25,14 @@ type Point struct {
 	Bytes   int64  // plaintext of records and files
 	Tags    map[string]string
 
-	root string // object of the tree's root
+	root  string // object of the tree's root
+	state string
 }
 
-// pointState is /farol/state.json: what the next fold and the next open need
-// to know about a point. Epoch and File name the last journal file it covers.
+// pointState is what the next fold and the next open need to know about a
+// point. It is a tag of the snapshot, so that a lost pack cannot take it away,
+// and for people /farol/state.json. Epoch and File name the last journal file
+// the point covers.
 type pointState struct {
 	Archive string    `json:"archive"`
 	Fold    uint64    `json:"fold"`
@@ -60,12 +63,12 @@ func pointOf(m *manifest.EntryMetadata) (Point, bool) {
 	p := Point{
 		ID: string(m.ID), Fold: uint64(num("fold")), Seq: uint64(num("seq")),
 		Records: num("records"), Blobs: num("blobs"), Bytes: num("bytes"),
-		Time: time.UnixMilli(num("time")).UTC(), Tags: map[string]string{},
+		Time: time.UnixMilli(num("time")).UTC(), Tags: map[string]string{}, state: l["state"],
 	}
 	for k, v := range l {
 		switch k {
 		case manifest.TypeLabelKey, snapshot.UsernameLabel, snapshot.HostnameLabel, snapshot.PathLabel,
-			"fold", "seq", "records", "blobs", "bytes", "time":
+			"fold", "seq", "records", "blobs", "bytes", "time", "state":
 		default:
 			p.Tags[k] = v
 		}
@@ -140,34 +143,38 @@ func (a *Archive) loadPoint(ctx context.Context) error {
 		return fmt.Errorf("load the point %s: %w", p.ID, kopiaErr(err))
 	}
 	p.root = m.RootObjectID().String()
-	dir, err := a.openDir(ctx, p.root, farolDir)
-	if err != nil {
-		return fmt.Errorf("load the point %s: %w", p.ID, err)
-	}
-	for name, e := range dir {
-		switch name {
-		case stateName, cursorsName:
-			b, err := a.readObject(ctx, e.ObjectID.String())
-			if err != nil {
-				return fmt.Errorf("load the point %s: %w", p.ID, err)
-			}
-			v := any(&a.pointer)
-			if name == cursorsName {
-				v = &a.cursors
-			}
-			if err := json.Unmarshal(b, v); err != nil {
-				return fmt.Errorf("load the point %s: %s: %w", p.ID, name, ErrCorrupt)
-			}
-		case commitsName:
-		default:
-			a.sealed[name] = sealedRef{id: e.ObjectID.String()}
-		}
-	}
-	if a.pointer.Fold != p.Fold || a.pointer.Seq != p.Seq {
+	if err := json.Unmarshal([]byte(p.state), &a.pointer); err != nil || a.pointer.Fold != p.Fold || a.pointer.Seq != p.Seq {
 		return fmt.Errorf("load the point %s: its state differs from its tags: %w", p.ID, ErrCorrupt)
+	}
+	if err := a.loadOwn(ctx, p.root); err != nil {
+		// Records are still there and readable; what is gone costs work.
+		a.addDamage(Damage{What: "files of the point", Where: p.ID, Hits: err.Error()})
 	}
 	a.point, a.foldNo = &p, p.Fold
 	a.lastSeq, a.lastTime = a.pointer.Seq, a.pointer.Time
+	return nil
+}
+
+// loadOwn takes cursors and sealed files from /farol.
+func (a *Archive) loadOwn(ctx context.Context, root string) error {
+	dir, err := a.openDir(ctx, root, farolDir)
+	if err != nil {
+		return err
+	}
+	for name, e := range dir {
+		if name != stateName && name != cursorsName && name != commitsName {
+			a.sealed[name] = sealedRef{id: e.ObjectID.String()}
+		}
+	}
+	if e := dir[cursorsName]; e != nil {
+		b, err := a.readObject(ctx, e.ObjectID.String())
+		if err != nil {
+			return fmt.Errorf("cursors: %w", err)
+		}
+		if err := json.Unmarshal(b, &a.cursors); err != nil {
+			return fmt.Errorf("cursors: %w", ErrCorrupt)
+		}
+	}
 	return nil
 }
 

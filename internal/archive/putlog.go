@@ -25,6 +25,8 @@ type PutEntry struct {
 	SHA256  record.Hash
 	Time    time.Time
 	Deleted bool // the appliance removed it; the off-site node decides for itself
+
+	intent bool // about to be put; not shown to senders
 }
 
 type putInfo struct {
@@ -34,7 +36,9 @@ type putInfo struct {
 }
 
 // putLog is an append-only text file: "+ name size sha256 unixms" and "-
-// name unixms", one a line. It is flushed to disk with every index blob, so
+// name unixms", one a line. The few files that kopia overwrites have a line
+// "~ name size sha256 unixms" before, so that a crash between the file and its
+// line is told from damage. It is flushed to disk with every index blob, so
 // it is never behind what an index names; blobs it does not name after a
 // power cut are added again at the next open.
 type putLog struct {
@@ -42,7 +46,7 @@ type putLog struct {
 	f    *os.File
 	size int64
 	live map[string]putInfo
-	puts int64 // entries ever
+	next map[string]putInfo // announced by the last intent
 }
 
 func openPutLog(path string) (*putLog, error) {
@@ -50,7 +54,7 @@ func openPutLog(path string) (*putLog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the put log: %w", err)
 	}
-	l := &putLog{f: f, live: map[string]putInfo{}}
+	l := &putLog{f: f, live: map[string]putInfo{}, next: map[string]putInfo{}}
 	err = scanPutLog(f, 0, func(e PutEntry) bool {
 		l.note(e)
 		l.size = e.Pos
@@ -95,7 +99,8 @@ func parsePut(line string) (e PutEntry, err error) {
 	f := strings.Split(line, " ")
 	bad := errors.New("not a put log line")
 	switch {
-	case len(f) == 5 && f[0] == "+":
+	case len(f) == 5 && (f[0] == "+" || f[0] == "~"):
+		e.intent = f[0] == "~"
 		if e.Size, err = strconv.ParseInt(f[2], 10, 64); err != nil || e.Size < 0 {
 			return e, bad
 		}
@@ -116,19 +121,25 @@ func parsePut(line string) (e PutEntry, err error) {
 }
 
 func (l *putLog) note(e PutEntry) {
-	l.puts++
-	if e.Deleted {
+	switch {
+	case e.Deleted:
 		delete(l.live, e.Name)
-		return
+	case e.intent:
+		l.next[e.Name] = putInfo{e.Size, e.SHA256, e.Time}
+	default:
+		l.live[e.Name] = putInfo{e.Size, e.SHA256, e.Time}
 	}
-	l.live[e.Name] = putInfo{e.Size, e.SHA256, e.Time}
 }
 
 // add appends e and sets its position. sync puts the log on disk.
 func (l *putLog) add(e *PutEntry, sync bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	line := fmt.Sprintf("+ %s %d %s %d\n", e.Name, e.Size, e.SHA256, e.Time.UnixMilli())
+	mark := "+"
+	if e.intent {
+		mark = "~"
+	}
+	line := fmt.Sprintf("%s %s %d %s %d\n", mark, e.Name, e.Size, e.SHA256, e.Time.UnixMilli())
 	if e.Deleted {
 		line = fmt.Sprintf("- %s %d\n", e.Name, e.Time.UnixMilli())
 	}
@@ -186,7 +197,7 @@ func (a *Archive) PutLog(from int64) iter.Seq2[PutEntry, error] {
 			return
 		}
 		err := scanPutLog(a.blobs.log.f, from, func(e PutEntry) bool {
-			return e.Pos <= end && yield(e, nil)
+			return e.Pos <= end && (e.intent || yield(e, nil))
 		})
 		if err != nil {
 			yield(PutEntry{}, fmt.Errorf("read the put log: %w", err))

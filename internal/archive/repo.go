@@ -62,6 +62,9 @@ func initRepo(ctx context.Context, b *blobs, config string, root keys.Root, id [
 			ECCOverheadPercent: ecc,
 		},
 		ObjectFormat: format.ObjectFormat{Splitter: "DYNAMIC-1M-BUZHASH"},
+		// The password is a key of 256 bits: nobody guesses it, and kopia's
+		// default (scrypt) would take 64 MiB of memory at each open.
+		FormatBlockKeyDerivationAlgorithm: "pbkdf2-sha256-600000",
 	}
 	if err := repo.Initialize(b.context(ctx), st, opt, Password(root)); err != nil {
 		return fmt.Errorf("make the repository: %w", err)

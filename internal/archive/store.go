@@ -3,7 +3,6 @@ package archive
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,8 +16,6 @@ import (
 
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/blob/sharded"
-
-	"farol/internal/record"
 )
 
 // storeType is the name of our back end in kopia's registry. Its layout is
@@ -182,9 +179,19 @@ func (b *blobs) PutBlobInPath(ctx context.Context, _, path string, data blob.Byt
 	if mtime.IsZero() && b.clock {
 		mtime = b.now()
 	}
-	h := sha256.New()
-	r := io.TeeReader(data.Reader(), h)
-	if err := b.write(path, r, mtime); err != nil {
+	rel := b.rel(path)
+	h := newHasher()
+	if mutable(rel) {
+		if _, err := data.WriteTo(h); err != nil {
+			return err
+		}
+		e := PutEntry{Name: rel, Size: int64(data.Length()), SHA256: h.hash(), Time: b.now(), intent: true}
+		if err := b.log.add(&e, true); err != nil {
+			return err
+		}
+		h.Reset()
+	}
+	if err := b.write(path, io.TeeReader(data.Reader(), h), mtime); err != nil {
 		return fmt.Errorf("put blob: %w", full(err))
 	}
 	fi, err := os.Stat(path)
@@ -194,13 +201,12 @@ func (b *blobs) PutBlobInPath(ctx context.Context, _, path string, data blob.Byt
 	if opts.GetModTime != nil {
 		*opts.GetModTime = fi.ModTime()
 	}
-	rel := b.rel(path)
 	if unlogged(rel) {
 		return nil
 	}
-	e := PutEntry{Name: rel, Size: fi.Size(), SHA256: record.Hash(h.Sum(nil)), Time: b.now()}
+	e := PutEntry{Name: rel, Size: fi.Size(), SHA256: h.hash(), Time: b.now()}
 	// An index blob ends a flush: whatever it names must be in the log too.
-	if err := b.log.add(&e, strings.HasPrefix(rel, "x") || strings.HasPrefix(rel, "kopia.")); err != nil {
+	if err := b.log.add(&e, strings.HasPrefix(rel, "x") || mutable(rel)); err != nil {
 		return err
 	}
 	b.noteIndex(rel, fi)

@@ -63,6 +63,8 @@ type Engine struct {
 	locks   map[string]*sync.Mutex // one per container
 	watch   chan struct{}          // closed when the progress changed
 	streams int                    // open event streams
+	missed  bool                   // a stream (re)connected: events before were not heard
+	caught  time.Time              // when the last catching-up began
 	lastOK  map[record.Kind]time.Time
 	depts   []record.Dept
 	lag     lagMeter

@@ -30,7 +30,6 @@ type todo struct {
 	items map[string]bool
 	whole bool // read on from the cursor
 	born  time.Time
-	tries int
 }
 
 func (h *hints) add(kind record.Kind, hint connector.Hint, ev dingtalk.Event) {
@@ -147,6 +146,7 @@ func (e *Engine) listen(ctx context.Context, client *dingtalk.Client, person str
 		e.mu.Lock()
 		if up {
 			e.streams++
+			e.missed = true // nothing is replayed: what happened unheard must be listed
 		} else {
 			e.streams--
 		}
@@ -332,7 +332,7 @@ func (e *Engine) buryKnown(ctx context.Context, env *connector.Env, c connector.
 	if err != nil {
 		return nil // never held
 	}
-	rec, err := e.d.Archive.Read(ctx, hit.Loc)
+	rec, err := e.read(ctx, hit.ID, hit.Loc)
 	if err != nil || rec.Deleted {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"farol/internal/archive"
 	"farol/internal/audit"
 	"farol/internal/connector"
 	"farol/internal/dingtalk"
@@ -476,7 +477,7 @@ func (e *Engine) tombstones(ctx context.Context, env *connector.Env, conf connec
 		return err
 	}
 	for _, h := range hits {
-		rec, err := e.d.Archive.Read(ctx, h.Loc)
+		rec, err := e.read(ctx, h.ID, h.Loc)
 		if err != nil {
 			return fmt.Errorf("read a record that is no longer listed: %w", err)
 		}
@@ -492,6 +493,18 @@ func (e *Engine) tombstones(ctx context.Context, env *connector.Env, conf connec
 		}
 	}
 	return nil
+}
+
+// read opens a record, looking its address up again when a fold has moved it.
+func (e *Engine) read(ctx context.Context, id int64, loc record.Loc) (record.Record, error) {
+	rec, err := e.d.Archive.Read(ctx, loc)
+	if !errors.Is(err, archive.ErrNotFound) {
+		return rec, err
+	}
+	if loc, err = e.d.Catalog.Where(ctx, id); err != nil {
+		return rec, err
+	}
+	return e.d.Archive.Read(ctx, loc)
 }
 
 // bury commits the tombstone of a record: its last state stays readable.

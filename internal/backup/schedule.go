@@ -42,7 +42,7 @@ func (e *Engine) scheduleLoop(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(30 * time.Second):
+		case <-time.After(2 * time.Second):
 		}
 	}
 }
@@ -84,6 +84,8 @@ func (e *Engine) due(ctx context.Context) error {
 		_, err = e.Start(ctx, Full, "system")
 	case !now.Before(night):
 		_, err = e.Start(ctx, Incremental, "system")
+	case e.catchUp(now):
+		_, err = e.Start(ctx, Incremental, "system")
 	default:
 		return e.retryGaps(ctx)
 	}
@@ -91,6 +93,20 @@ func (e *Engine) due(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// catchUpEvery bounds how often a reconnected stream makes us list again.
+const catchUpEvery = 2 * time.Minute
+
+// catchUp reports whether an event stream was away since the last listing.
+func (e *Engine) catchUp(now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.missed || e.run != nil || now.Sub(e.caught) < catchUpEvery {
+		return false
+	}
+	e.missed, e.caught = false, now
+	return true
 }
 
 // retryGaps reads items again whose attachments could not be had.

@@ -185,6 +185,13 @@ func (c *Catalog) Get(ctx context.Context, s record.Scope, id int64) (Hit, error
 	return hs[0], nil
 }
 
+// Where is the address of a row as it is now: a fold may have moved it.
+func (c *Catalog) Where(ctx context.Context, id int64) (record.Loc, error) {
+	var l record.Loc
+	err := c.viewRow(ctx, "SELECT s.name, r.off, r.len FROM rec r JOIN seg s ON s.id=r.seg WHERE r.id=?", []any{id}, &l.Seg, &l.Off, &l.Len)
+	return l, err
+}
+
 // Versions returns every version of the record that id is one of, oldest first.
 func (c *Catalog) Versions(ctx context.Context, s record.Scope, id int64) ([]Hit, error) {
 	cond, args := c.scope(s)

@@ -168,7 +168,16 @@ func (c *Client) journal(ctx context.Context, name string, off int64, b []byte) 
 }
 
 func (c *Client) blob(ctx context.Context, name string, sum record.Hash, b []byte) error {
-	return c.do(ctx, http.MethodPut, "/v1/blobs/"+url.PathEscape(name), b, http.Header{"X-Sha256": {sum.String()}}, nil)
+	return c.do(ctx, http.MethodPut, "/v1/blobs/"+url.PathEscape(flat(name)), b, http.Header{"X-Sha256": {sum.String()}}, nil)
+}
+
+// A repository file's name has folders in it; the node keeps names flat.
+func flat(name string) string { return strings.ReplaceAll(name, "/", "~") }
+
+// Deep gives the repository file that the node's blob name stands for, false
+// for an older version of one that kopia has overwritten since.
+func Deep(name string) (string, bool) {
+	return strings.ReplaceAll(name, "~", "/"), !strings.Contains(name, "@")
 }
 
 func (c *Client) putPos(ctx context.Context, pos int64) error {

@@ -287,6 +287,7 @@ func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
 	if v.about.LogKey != rq.LogKey {
 		return nil, ErrConflict // another log under the same archive: a person must look
 	}
+	v.about.PutPos = 0 // positions are of one put log; a recovered appliance has a new one
 	// one writer: an appliance that was replaced may no longer write
 	for p, c := range v.about.Clients {
 		c.Write = false

@@ -192,6 +192,14 @@ func (s *Sender) acked(file string, end int64) {
 
 func (s *Sender) blobs(ctx context.Context, a *archive.Archive, st *State) error {
 	n, pos := 0, st.PutPos
+	var held map[string]int64
+	if pos == 0 && st.Blobs > 0 { // a new put log, after a recovery: most is there already
+		var err error
+		if held, err = s.client.List(ctx, "blobs"); err != nil {
+			return err
+		}
+		st.Blobs = 0
+	}
 	flush := func() error {
 		if pos == st.PutPos {
 			return nil
@@ -205,6 +213,9 @@ func (s *Sender) blobs(ctx context.Context, a *archive.Archive, st *State) error
 	for e, err := range a.PutLog(st.PutPos) {
 		if err != nil {
 			return fmt.Errorf("read the put log: %w", err)
+		}
+		if size, ok := held[flat(e.Name)]; ok && size == e.Size && !mutable(e.Name) {
+			e.Deleted = true // nothing to send
 		}
 		if !e.Deleted {
 			b, err := a.ReadBlobFile(e.Name)

@@ -53,7 +53,7 @@ type clientOf struct {
 
 var (
 	journalName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$`)
-	blobName    = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9._-]{0,160}$`)
+	blobName    = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9._~-]{0,200}$`)
 )
 
 func openVault(dir string) (*vault, error) {
@@ -213,7 +213,7 @@ func (v *vault) appendJournal(name string, off int64, b []byte) (int64, error) {
 // putBlob takes a blob once. The few names that kopia overwrites are kept in
 // every version.
 func (v *vault) putBlob(name string, sum record.Hash, r io.Reader) error {
-	if !blobName.MatchString(name) || strings.HasSuffix(name, ".tmp") {
+	if deep, _ := Deep(name); !blobName.MatchString(name) || strings.HasSuffix(name, ".tmp") || !filepath.IsLocal(deep) {
 		return ErrUnknown
 	}
 	v.mu.Lock()

@@ -26,7 +26,7 @@ func (d *Door) Blob(ctx context.Context, rq Request, id int64, n int, download b
 	if err != nil {
 		return nil, record.Blob{}, err
 	}
-	rec, err := d.d.Archive.Read(ctx, hit.Loc)
+	rec, err := d.read(ctx, hit)
 	if err != nil {
 		return nil, record.Blob{}, err
 	}
@@ -47,7 +47,7 @@ func (d *Door) Proof(ctx context.Context, rq Request, id int64) (*audit.Proof, e
 	if err != nil {
 		return nil, err
 	}
-	rec, err := d.d.Archive.Read(ctx, hit.Loc)
+	rec, err := d.read(ctx, hit)
 	if err != nil {
 		return nil, err
 	}

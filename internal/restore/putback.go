@@ -100,7 +100,7 @@ func (b *putBack) orgSpace(ctx context.Context) (string, error) {
 
 func (b *putBack) file(ctx context.Context, operator, space string, c planned, h catalog.Hit, made map[string][2]string) error {
 	out := JobItem{Kind: record.Files, Container: c.info.Title}
-	rec, err := b.d.d.Archive.Read(ctx, h.Loc)
+	rec, err := b.d.read(ctx, h)
 	if err != nil {
 		out.Outcome, out.Detail = NotRestored, "restore.damaged"
 		b.job.item(out)

@@ -61,7 +61,7 @@ func (b *putBack) chat(ctx context.Context, c planned) error {
 
 func (b *putBack) members(ctx context.Context, c planned) ([]dingtalk.Member, error) {
 	for _, h := range c.desc {
-		rec, err := b.d.d.Archive.Read(ctx, h.Loc)
+		rec, err := b.d.read(ctx, h)
 		if err != nil {
 			return nil, err
 		}

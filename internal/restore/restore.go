@@ -231,7 +231,7 @@ func (d *Door) open(ctx context.Context, hits []catalog.Hit) ([]Item, error) {
 	}
 	for i := range items {
 		if !got[i] { // one by one, so that one damaged record does not hide the others
-			if items[i].Record, items[i].Damage = d.d.Archive.Read(ctx, locs[i]); items[i].Damage != nil {
+			if items[i].Record, items[i].Damage = d.read(ctx, hits[i]); items[i].Damage != nil {
 				continue
 			}
 		}
@@ -247,6 +247,20 @@ func (d *Door) open(ctx context.Context, hits []catalog.Hit) ([]Item, error) {
 		}
 	}
 	return items, nil
+}
+
+// read opens the record of a hit. A fold may have moved it since the catalog
+// was asked: then the catalog knows the new address.
+func (d *Door) read(ctx context.Context, h catalog.Hit) (record.Record, error) {
+	r, err := d.d.Archive.Read(ctx, h.Loc)
+	if !errors.Is(err, archive.ErrNotFound) {
+		return r, err
+	}
+	loc, lerr := d.d.Catalog.Where(ctx, h.ID)
+	if lerr != nil || loc == h.Loc {
+		return r, err
+	}
+	return d.d.Archive.Read(ctx, loc)
 }
 
 // Item opens one record version with all its versions, oldest first.

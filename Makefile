@@ -1,0 +1,50 @@
+# Farol 守燈. `make help` lists the targets.
+export CGO_ENABLED ?= 0
+DEMO_DIR ?= .demo
+PORT ?= 8443
+CHATS ?=
+GO ?= go
+
+.PHONY: all help demo smoke test check bench generate pages browser-deps clean
+
+all: bin/farol bin/dingtalk-sim bin/demo ## build the programs into bin/
+
+SOURCES := $(shell find cmd internal templates static -name '*.go' -o -name '*.json' -o -name '*.sql' -o -name '*.css' -o -name '*.js' -o -name '*.svg' -o -name '*.txt' -o -name '*.yaml' 2>/dev/null) go.mod go.sum
+
+bin/%: $(SOURCES)
+	$(GO) build -trimpath -o $@ ./cmd/$*
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: all ## start a whole Farol on loopback (DEMO_DIR= PORT= CHATS=)
+	./bin/demo -dir $(DEMO_DIR) -port $(PORT) -chats "$(CHATS)"
+
+smoke: all ## the main job end to end, checked, unattended (CHATS=)
+	./bin/demo -smoke -fresh -dir .smoke -port 18443 -chats "$(CHATS)"
+
+test: ## run the tests
+	$(GO) test ./...
+
+check: ## what CI holds besides the tests: format, generated code, vet, staticcheck
+	@test -z "$$(gofmt -l cmd internal templates static)" || { gofmt -l cmd internal templates static; echo "run gofmt -w"; exit 1; }
+	$(GO) tool templ fmt -fail templates
+	$(GO) tool templ generate -path templates >/dev/null 2>&1
+	git diff --exit-code --stat -- '*_templ.go'
+	$(GO) mod tidy -diff
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+bench: all ## the figures we promise
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/restore
+	$(GO) test -run '^$$' -bench . ./internal/archive ./internal/audit ./internal/catalog
+
+generate: ## make the Go code of the templates
+	$(GO) tool templ fmt templates
+	$(GO) tool templ generate -path templates
+
+pages: ## serve every page with example data on http://127.0.0.1:8090
+	$(GO) run ./internal/web/pages -listen 127.0.0.1:8090
+
+clean: ## remove what was built and the demo's state
+	rm -rf bin .demo .smoke

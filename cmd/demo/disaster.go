@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func (w *world) purpose(ctx context.Context, p *person) error {
+	_, err := p.post(ctx, "/purpose", url.Values{"purpose": {"recovery"}, "next": {"/"}})
+	return err
+}
+
+// disaster deletes a department in the simulated tenant and puts its files and
+// chats back through the console.
+func (w *world) disaster(ctx context.Context, p *person) error {
+	dept, files, chats, err := w.victim(ctx)
+	if err != nil {
+		return err
+	}
+	var gone map[string]any
+	if err := w.ask(ctx, "POST", "/_sim/delete-department", map[string]any{"deptId": dept}, &gone); err != nil {
+		return err
+	}
+	say("department deleted in DingTalk", "%v", compact(gone))
+	if err := w.purpose(ctx, p); err != nil {
+		return err
+	}
+	if err := p.stepUp(ctx); err != nil {
+		return err
+	}
+	start := time.Now()
+	form := url.Values{"dept": {strconv.FormatInt(dept, 10)}, "target": {"dingtalk"}, "kind": {"files"}}
+	if chats {
+		form.Add("kind", "chat")
+	}
+	pg, err := p.post(ctx, "/restore/run", form)
+	if err != nil {
+		return err
+	}
+	job, err := w.follow(ctx, p, pg.location.Path)
+	if err != nil {
+		return err
+	}
+	say("restored into DingTalk", "%s in %s", job, time.Since(start).Round(time.Millisecond))
+	return w.compareFiles(ctx, files)
+}
+
+func compact(m map[string]any) string {
+	var parts []string
+	for _, k := range []string{"departments", "people", "conversations", "messages", "files", "spaces"} {
+		if v, ok := m[k]; ok {
+			parts = append(parts, fmt.Sprintf("%v %s", v, k))
+		}
+	}
+	if len(parts) == 0 {
+		return fmt.Sprint(m)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// victim chooses a department that owns files, and chats when they are few
+// enough to be imported at DingTalk's pace. It returns the hashes of the
+// files' bytes.
+func (w *world) victim(ctx context.Context) (dept int64, files map[string]int, chats bool, err error) {
+	var info simInfo
+	if err := w.ask(ctx, "GET", "/_sim/info", nil, &info); err != nil {
+		return 0, nil, false, err
+	}
+	best := int64(0)
+	bestMessages := 1 << 30
+	dir := filepath.Join(w.o.dir, "exports", "victim")
+	for _, d := range info.Departments {
+		if d.ID == 1 {
+			continue
+		}
+		n := w.owned(d.ID, "files")
+		m := w.owned(d.ID, "chat")
+		if n >= 4 && m < bestMessages && (m > 20 || w.o.chats != "") {
+			best, bestMessages = d.ID, m
+		}
+	}
+	if best == 0 {
+		return 0, nil, false, errors.New("no department owns files")
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return 0, nil, false, err
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return 0, nil, false, err
+	}
+	var sum struct{ Items int64 }
+	if err := w.farol(ctx, &sum, "export", dir, "--purpose", "verification", "--kind", "files", "--dept", strconv.FormatInt(best, 10)); err != nil {
+		return 0, nil, false, err
+	}
+	c := &copied{records: map[string]line{}}
+	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.Name() != "records.ndjson" {
+			return err
+		}
+		return c.read(path)
+	})
+	files = map[string]int{}
+	for _, l := range c.records {
+		for _, b := range l.Blobs {
+			files[b.SHA256]++
+		}
+	}
+	return best, files, bestMessages > 0 && bestMessages < 3000, errors.Join(err, os.RemoveAll(dir))
+}
+
+// owned asks the appliance how many items of a kind a department owns.
+func (w *world) owned(dept int64, kind string) int {
+	return w.counts[strconv.FormatInt(dept, 10)+"/"+kind]
+}
+
+var jobCounts = regexp.MustCompile(`data-outcome="([a-z]+)" data-n="(\d+)"`)
+
+// follow waits for a restore's page to show its end.
+func (w *world) follow(ctx context.Context, p *person, path string) (string, error) {
+	for end := time.Now().Add(20 * time.Minute); ; {
+		pg, err := p.get(ctx, path)
+		if err != nil {
+			return "", err
+		}
+		state := regexp.MustCompile(`data-job-state="([a-z]+)"`).FindStringSubmatch(pg.body)
+		if state == nil {
+			return "", fmt.Errorf("the restore page shows no state: %d %.300s", pg.code, pg.text())
+		}
+		if state[1] != "running" {
+			var parts []string
+			bad := 0
+			for _, m := range jobCounts.FindAllStringSubmatch(pg.body, -1) {
+				parts = append(parts, m[1]+" "+m[2])
+				if m[1] == "failed" {
+					bad, _ = strconv.Atoi(m[2])
+				}
+			}
+			text := strings.Join(parts, ", ")
+			if state[1] != "done" || bad > 0 {
+				return text, fmt.Errorf("the restore ended %s: %s", state[1], text)
+			}
+			return text, nil
+		}
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+		if time.Now().After(end) {
+			return "", errors.New("the restore did not end in 20 minutes")
+		}
+	}
+}
+
+// compareFiles wants every deleted file's bytes in DingTalk again.
+func (w *world) compareFiles(ctx context.Context, want map[string]int) error {
+	rows, err := w.expected(ctx, "files")
+	if err != nil {
+		return err
+	}
+	have := map[string]int{}
+	for _, t := range rows {
+		if t.Type == "file" {
+			have[t.ContentSHA256]++
+		}
+	}
+	n, missing := 0, 0
+	for h, c := range want {
+		n += c
+		missing += max(0, c-have[h])
+	}
+	say("files in DingTalk again", "%d of %d, byte for byte", n-missing, n)
+	if missing > 0 {
+		return fmt.Errorf("%d of %d deleted files are not back", missing, n)
+	}
+	return nil
+}
+
+// restart kills the appliance and compares what the next start holds.
+func (w *world) restart(ctx context.Context, before *copied) error {
+	if err := w.app.kill(); err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := w.startAppliance(ctx); err != nil {
+		return err
+	}
+	say("restart after kill -9", "ready in %s", time.Since(start).Round(time.Millisecond))
+	after, err := w.export(ctx, "after the kill")
+	if err != nil {
+		return err
+	}
+	return w.same(before, after)
+}
+
+// same wants everything of before in after.
+func (w *world) same(before, after *copied) error {
+	if before == nil {
+		return errors.New("there is nothing to compare with")
+	}
+	missing, differs := 0, 0
+	for k, l := range before.records {
+		a, ok := after.records[k]
+		if !ok {
+			missing++
+		} else if a.raw != l.raw && !a.Deleted {
+			differs++
+		}
+	}
+	say("compared with before", "%d records, missing %d, different %d", len(before.records), missing, differs)
+	if missing+differs > 0 {
+		return fmt.Errorf("missing %d, different %d", missing, differs)
+	}
+	return nil
+}
+
+// recover erases the appliance's disk and rebuilds it from the node and two
+// shares of the kit.
+func (w *world) recover(ctx context.Context, p *person, before *copied) error {
+	var off map[string]any
+	if err := w.farol(ctx, &off, "offsite", "wait"); err != nil {
+		return err
+	}
+	if err := w.app.stop(); err != nil {
+		return err
+	}
+	dir := filepath.Join(w.o.dir, "appliance")
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "host"), 0o700); err != nil {
+		return err
+	}
+	if err := w.writeConfig(); err != nil {
+		return err
+	}
+	shares := filepath.Join(w.o.dir, "shares.txt")
+	if err := os.WriteFile(shares, []byte(p.Shares[1]+"\n"+p.Shares[2]+"\n"), 0o600); err != nil {
+		return err
+	}
+	defer os.Remove(shares)
+	code, err := w.nodeCode(ctx)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	if _, err := w.farolText(ctx, "recover", "--config", w.config(), "--node", w.nodeAddr(), "--code", code, "--shares", shares); err != nil {
+		return err
+	}
+	if err := w.startAppliance(ctx); err != nil {
+		return err
+	}
+	say("recovered from the node", "in %s with 2 of 3 shares", time.Since(start).Round(time.Millisecond))
+	after, err := w.export(ctx, "after the recovery")
+	if err != nil {
+		return err
+	}
+	if err := p.browser(); err != nil {
+		return err
+	}
+	if err := p.login(ctx); err != nil {
+		return fmt.Errorf("log in with the old password and code: %w", err)
+	}
+	return w.same(before, after)
+}

@@ -1,0 +1,307 @@
+package appliance
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/pquerna/otp/totp"
+
+	"farol/internal/dingtalk/simulator"
+	"farol/internal/replica"
+)
+
+// browser is a person at a real Chromium.
+type browser struct {
+	t      *testing.T
+	ctx    context.Context
+	base   string
+	secret string
+	step   int64
+}
+
+// house starts simulator, node and appliance in this process.
+func startHouse(t *testing.T) (base string, a *Appliance, node *replica.Node, nodeAddr string, sim *simulator.Simulator, simURL string) {
+	t.Helper()
+	sim, err := simulator.New(simulator.Options{Seed: 3, People: 20, Messages: 600})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(sim)
+	ctx, cancel := context.WithCancel(context.Background())
+	if node, err = replica.OpenNode(filepath.Join(t.TempDir(), "node"), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	nl, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodeDone, appDone := make(chan struct{}), make(chan struct{})
+	go func() { defer close(nodeDone); node.Serve(ctx, nl) }()
+	pl, err := net.Listen("tcp", "127.0.0.1:0") // a free port
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := pl.Addr().String()
+	pl.Close()
+	dir := t.TempDir()
+	cfg := Config{StateDir: filepath.Join(dir, "state"), ArchiveDir: filepath.Join(dir, "archive"), HostKey: filepath.Join(dir, "host", "key"), Listen: addr, Reserve: 1 << 20, LogLevel: "error"}
+	if err := os.MkdirAll(filepath.Join(dir, "host"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if a, err = Open(ctx, cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(appDone)
+		if err := a.Run(ctx); err != nil {
+			t.Errorf("appliance: %v", err)
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-appDone
+		<-nodeDone
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+		srv.Close()
+		sim.Close()
+	})
+	select {
+	case <-a.ready:
+	case <-time.After(20 * time.Second):
+		t.Fatal("not ready")
+	}
+	return "https://" + addr, a, node, nl.Addr().String(), sim, srv.URL
+}
+
+func newBrowser(t *testing.T, base string) *browser {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("no chromium here: apt-get install chromium")
+	}
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("ignore-certificate-errors", true),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("lang", "zh-HK"),
+		chromedp.Flag("accept-lang", "zh-HK"), chromedp.WindowSize(1440, 1000), chromedp.UserDataDir(t.TempDir()))
+	actx, cancel := chromedp.NewExecAllocator(context.Background(), opts...)
+	t.Cleanup(cancel)
+	ctx, cancel := chromedp.NewContext(actx)
+	t.Cleanup(cancel)
+	ctx, cancel = context.WithTimeout(ctx, 4*time.Minute)
+	t.Cleanup(cancel)
+	return &browser{t: t, ctx: ctx, base: base}
+}
+
+func (b *browser) run(what string, actions ...chromedp.Action) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	defer cancel()
+	if err := chromedp.Run(ctx, actions...); err != nil {
+		b.t.Fatalf("%s: %v; the page says: %.600s", what, err, b.text())
+	}
+}
+
+func (b *browser) text() string {
+	var s string
+	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
+	defer cancel()
+	if err := chromedp.Run(ctx, chromedp.Text("body", &s, chromedp.ByQuery)); err != nil {
+		return err.Error()
+	}
+	return strings.Join(strings.Fields(s), " ")
+}
+
+func (b *browser) path() string {
+	var s string
+	b.run("read the address", chromedp.Evaluate("location.pathname", &s))
+	return s
+}
+
+func (b *browser) open(path string) {
+	b.t.Helper()
+	b.run("open "+path, chromedp.Navigate(b.base+path), chromedp.WaitReady("body"))
+}
+
+// fill types into fields of a form and submits it with its first button that
+// matches.
+func (b *browser) fill(form string, button string, fields map[string]string) {
+	b.t.Helper()
+	sel := `form[action="` + form + `"]`
+	acts := []chromedp.Action{chromedp.WaitVisible(sel, chromedp.ByQuery)}
+	for name, v := range fields {
+		acts = append(acts, chromedp.SetValue(sel+` [name="`+name+`"]`, v, chromedp.ByQuery))
+	}
+	b.run("fill "+form, append(acts, chromedp.Click(sel+" "+button, chromedp.ByQuery), chromedp.Sleep(150*time.Millisecond), chromedp.WaitReady("body"))...)
+}
+
+// code is the next one-time code that was not used.
+func (b *browser) code() string {
+	for {
+		now := time.Now().Unix() / 30
+		if s := max(now-1, b.step+1); s <= now+1 {
+			b.step = s
+			c, err := totp.GenerateCode(b.secret, time.Unix(s*30, 0))
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			return c
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+}
+
+func (b *browser) wants(parts ...string) {
+	b.t.Helper()
+	var text string
+	for end := time.Now().Add(15 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		text = b.text()
+		missing := ""
+		for _, p := range parts {
+			if !strings.Contains(text, p) {
+				missing = p
+			}
+		}
+		if missing == "" {
+			return
+		}
+		if time.Now().After(end) {
+			b.t.Fatalf("%s does not show %q: %.900s", b.path(), missing, text)
+		}
+	}
+}
+
+const password = "lighthouse keeper 1865 守"
+
+// TestAPersonWalksTheMainJobInABrowser is set-up → login → backup → read →
+// search → restore → audit, all through the pages of a real browser.
+func TestAPersonWalksTheMainJobInABrowser(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a browser")
+	}
+	base, a, node, nodeAddr, sim, simURL := startHouse(t)
+	b := newBrowser(t, base)
+
+	b.open("/")
+	if b.path() != "/setup/claim" {
+		t.Fatalf("an unclaimed appliance shows %s", b.path())
+	}
+	b.fill("/setup/claim", "button.primary", map[string]string{"code": "WRON-GCOD-EXXX"})
+	b.fill("/setup/claim", "button.primary", map[string]string{"code": a.claim.Code()})
+	b.run("read the secret", chromedp.Value(`input[name="secret"]`, &b.secret, chromedp.ByQuery))
+	b.fill("/setup/admin", "button.primary", map[string]string{"name": "maria", "password": password, "totp": b.code()})
+
+	b.run("choose the address", chromedp.Click(`input[name="region"][value="custom"]`, chromedp.ByQuery))
+	b.fill("/setup/dingtalk", "button[type=submit]", map[string]string{"base_url": simURL, "client_id": sim.ClientID(), "client_secret": "wrong secret"})
+	b.run("choose the address", chromedp.WaitVisible(`input[name="region"][value="custom"]`, chromedp.ByQuery), chromedp.Click(`input[name="region"][value="custom"]`, chromedp.ByQuery))
+	b.fill("/setup/dingtalk", "button[type=submit]", map[string]string{"base_url": simURL, "client_id": sim.ClientID(), "client_secret": sim.ClientSecret()})
+	b.run("go to DingTalk", chromedp.Click(`a[href="/setup/dingtalk/consent"]`, chromedp.ByQuery), chromedp.WaitVisible(`select[name="user"]`, chromedp.ByQuery),
+		chromedp.SetValue(`select[name="user"]`, sim.AdminUserID(), chromedp.ByQuery), chromedp.Click(`button[value="agree"]`, chromedp.ByQuery), chromedp.Sleep(time.Second))
+	b.open("/setup/scope")
+	b.run("take everything", chromedp.Click(`button[name="all"]`, chromedp.ByQuery), chromedp.Sleep(300*time.Millisecond))
+	b.fill("/setup/storage", "button.primary", map[string]string{"offsite_address": nodeAddr, "offsite_code": node.NewCode()})
+	b.open("/setup/kit")
+	b.fill("/setup/kit/make", "button[type=submit]", map[string]string{"n": "3", "k": "2"})
+	var page string
+	b.run("read the shares", chromedp.OuterHTML("body", &page, chromedp.ByQuery))
+	shares := unique(shareText.FindAllString(page, -1))
+	if len(shares) != 3 {
+		t.Fatalf("%d shares on the page: %.600s", len(shares), b.text())
+	}
+	b.run("type two shares back", chromedp.SetValue("#share-1", shares[2], chromedp.ByQuery), chromedp.SetValue("#share-2", shares[0], chromedp.ByQuery))
+	b.fill("/setup/kit", "button.primary", nil)
+	b.fill("/setup/start", "button.primary", nil)
+	waitRun(t, a)
+
+	b.open("/")
+	b.fill("/logout", "button", nil)
+	b.open("/")
+	if b.path() != "/login" {
+		t.Fatalf("signed out, and / shows %s", b.path())
+	}
+	b.fill("/login", "button.primary", map[string]string{"name": "maria", "password": "not the password", "totp": "123456"})
+	b.fill("/login", "button.primary", map[string]string{"name": "maria", "password": password, "totp": b.code()})
+	b.open("/")
+	b.wants("總覽")
+
+	b.open("/archive/chat")
+	b.fill("/purpose", "button[type=submit]", map[string]string{"purpose": "recovery"})
+	b.open("/archive/chat")
+	b.run("open a conversation", chromedp.Click(`main a[href^="/archive/chat/"]`, chromedp.ByQuery), chromedp.Sleep(300*time.Millisecond), chromedp.WaitReady("body"))
+	text, word := someMessage(t, a)
+	b.open("/search?q=" + word)
+	b.run("a marked hit", chromedp.WaitVisible("mark", chromedp.ByQuery))
+	if !strings.Contains(b.text(), word) {
+		t.Fatalf("the hit does not show %q of %q", word, text)
+	}
+
+	var victim int64
+	for _, c := range mustContainers(t, a) {
+		if c.Items >= 2 && victim == 0 {
+			victim = c.CatalogID
+		}
+	}
+	b.open(fmt.Sprintf("/restore?kind=files&container=%d", victim))
+	b.wants("還原")
+	if strings.Contains(b.path(), "stepup") {
+		b.fill("/stepup", "button.primary", map[string]string{"totp": b.code()})
+	}
+	resp := b.postRestore(victim)
+	b.open(resp)
+	for end := time.Now().Add(60 * time.Second); len(a.door.Jobs()) == 0 || a.door.Jobs()[0].Snapshot().State == "running"; time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the restore did not end")
+		}
+	}
+	if s := a.door.Jobs()[0].Snapshot(); s.State != "done" {
+		t.Fatalf("the restore ended %s %s", s.State, s.Problem)
+	}
+	b.open(resp)
+
+	b.open("/audit")
+	b.wants("maria")
+	if v := sim.Violations(); len(v) > 0 {
+		t.Errorf("contract broken: %s", v[0])
+	}
+}
+
+// postRestore submits the restore as the page's form does and returns the
+// job's page.
+func (b *browser) postRestore(container int64) string {
+	b.t.Helper()
+	var path string
+	js := fmt.Sprintf(`(async()=>{const f=new URLSearchParams();f.append("kind","files");f.append("container","%d");f.append("target","dingtalk");
+		const r=await fetch("/restore/run",{method:"POST",body:f});return new URL(r.url).pathname})()`, container)
+	b.run("restore", chromedp.Evaluate(js, &path, chromedp.EvalAsValue, awaitPromise))
+	return path
+}
+
+// TestNothingButSignInAnswersWithoutASession asks every page of the console.
+func TestNothingButSignInAnswersWithoutASession(t *testing.T) {
+	base, _, _, _, _, _ := startHouse(t)
+	hc := &http.Client{Transport: insecureTransport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for _, p := range []string{"/", "/archive/chat", "/search?q=x", "/audit", "/restore", "/scope", "/backup", "/api/status", "/record/1", "/settings"} {
+		resp, err := hc.Get(base + p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusSeeOther && resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusFound {
+			t.Errorf("%s answers %d", p, resp.StatusCode)
+		}
+	}
+}
