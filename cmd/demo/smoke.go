@@ -396,6 +396,10 @@ func (w *world) fold(ctx context.Context) error {
 		return err
 	}
 	say("fold", "%s", time.Since(start).Round(time.Millisecond))
+	// what the restore put into DingTalk is new there
+	if err := w.backupNow(ctx, nil); err != nil {
+		return err
+	}
 	_, err := w.compare(ctx, "after the fold")
 	return err
 }
