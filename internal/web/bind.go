@@ -102,7 +102,7 @@ func (s *Server) coverage(c echo.Context) ([]templates.Coverage, string) {
 	}
 	var out []templates.Coverage
 	for _, r := range rows {
-		row := templates.Coverage{Kind: w.kind(r.Kind), Icon: kindIcons[r.Kind], Route: w.t("route." + r.Route), Word: w.t("coverage." + r.State)}
+		row := templates.Coverage{Kind: w.kind(r.Kind), Icon: kindIcons[r.Kind], Route: w.t("route." + r.Route), Word: w.t("coverage.is." + r.State)}
 		row.State = map[string]ui.State{"captured": ui.Safe, "partial": ui.Signal, "consent": ui.Signal, "unavailable": ui.Danger}[r.State]
 		if r.Reason != "" {
 			row.Reason = w.t(r.Reason, append([]any{"n", r.N, "m", r.M}, r.Args...)...)
