@@ -34,7 +34,7 @@ func (s State) Icon() string {
 	case Run:
 		return "loader"
 	case Hold:
-		return "gavel"
+		return "eye"
 	}
 	return "circle-dashed"
 }
