@@ -107,29 +107,40 @@ func newBrowser(t *testing.T, base string) *browser {
 	return &browser{t: t, ctx: ctx, base: base}
 }
 
-func (b *browser) run(what string, actions ...chromedp.Action) {
+func (b *browser) run(what string, actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
 	defer cancel()
-	if err := chromedp.Run(ctx, actions...); err != nil {
+	if err := chromedp.Do(ctx, actions...); err != nil {
 		b.t.Fatalf("%s: %v; the page says: %.600s", what, err, b.text())
 	}
 }
 
+// ask reads something from the page.
+func ask[T any](b *browser, what string, a chromedp.Action[T]) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 15*time.Second)
+	defer cancel()
+	v, err := chromedp.Run(ctx, a)
+	if err != nil {
+		b.t.Fatalf("%s: %v", what, err)
+	}
+	return v
+}
+
 func (b *browser) text() string {
-	var s string
 	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
 	defer cancel()
-	if err := chromedp.Run(ctx, chromedp.Text("body", &s, chromedp.ByQuery)); err != nil {
+	s, err := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body.innerText"))
+	if err != nil {
 		return err.Error()
 	}
 	return strings.Join(strings.Fields(s), " ")
 }
 
 func (b *browser) path() string {
-	var s string
-	b.run("read the address", chromedp.Evaluate("location.pathname", &s))
-	return s
+	b.t.Helper()
+	return ask(b, "read the address", chromedp.Evaluate[string]("location.pathname"))
 }
 
 func (b *browser) open(path string) {
@@ -142,11 +153,11 @@ func (b *browser) open(path string) {
 func (b *browser) fill(form string, button string, fields map[string]string) {
 	b.t.Helper()
 	sel := `form[action="` + form + `"]`
-	acts := []chromedp.Action{chromedp.WaitVisible(sel, chromedp.ByQuery)}
+	acts := []chromedp.Action[chromedp.Void]{chromedp.WaitVisible(sel)}
 	for name, v := range fields {
-		acts = append(acts, chromedp.SetValue(sel+` [name="`+name+`"]`, v, chromedp.ByQuery))
+		acts = append(acts, chromedp.SetValue(sel+` [name="`+name+`"]`, v))
 	}
-	b.run("fill "+form, append(acts, chromedp.Click(sel+" "+button, chromedp.ByQuery), chromedp.Sleep(150*time.Millisecond), chromedp.WaitReady("body"))...)
+	b.run("fill "+form, append(acts, chromedp.Click(sel+" "+button), chromedp.Sleep(150*time.Millisecond), chromedp.WaitReady("body"))...)
 }
 
 // code is the next one-time code that was not used.
@@ -202,27 +213,26 @@ func TestAPersonWalksTheMainJobInABrowser(t *testing.T) {
 	}
 	b.fill("/setup/claim", "button.primary", map[string]string{"code": "WRON-GCOD-EXXX"})
 	b.fill("/setup/claim", "button.primary", map[string]string{"code": a.claim.Code()})
-	b.run("read the secret", chromedp.Value(`input[name="secret"]`, &b.secret, chromedp.ByQuery))
+	b.secret = ask(b, "read the secret", chromedp.Value(`input[name="secret"]`))
 	b.fill("/setup/admin", "button.primary", map[string]string{"name": "maria", "password": password, "totp": b.code()})
 
-	b.run("choose the address", chromedp.Click(`input[name="region"][value="custom"]`, chromedp.ByQuery))
+	b.run("choose the address", chromedp.Click(`input[name="region"][value="custom"]`))
 	b.fill("/setup/dingtalk", "button[type=submit]", map[string]string{"base_url": simURL, "client_id": sim.ClientID(), "client_secret": "wrong secret"})
-	b.run("choose the address", chromedp.WaitVisible(`input[name="region"][value="custom"]`, chromedp.ByQuery), chromedp.Click(`input[name="region"][value="custom"]`, chromedp.ByQuery))
+	b.run("choose the address", chromedp.WaitVisible(`input[name="region"][value="custom"]`), chromedp.Click(`input[name="region"][value="custom"]`))
 	b.fill("/setup/dingtalk", "button[type=submit]", map[string]string{"base_url": simURL, "client_id": sim.ClientID(), "client_secret": sim.ClientSecret()})
-	b.run("go to DingTalk", chromedp.Click(`a[href="/setup/dingtalk/consent"]`, chromedp.ByQuery), chromedp.WaitVisible(`select[name="user"]`, chromedp.ByQuery),
-		chromedp.SetValue(`select[name="user"]`, sim.AdminUserID(), chromedp.ByQuery), chromedp.Click(`button[value="agree"]`, chromedp.ByQuery), chromedp.Sleep(time.Second))
+	b.run("go to DingTalk", chromedp.Click(`a[href="/setup/dingtalk/consent"]`), chromedp.WaitVisible(`select[name="user"]`),
+		chromedp.SetValue(`select[name="user"]`, sim.AdminUserID()), chromedp.Click(`button[value="agree"]`), chromedp.Sleep(time.Second))
 	b.open("/setup/scope")
-	b.run("take everything", chromedp.Click(`button[name="all"]`, chromedp.ByQuery), chromedp.Sleep(300*time.Millisecond))
+	b.run("take everything", chromedp.Click(`button[name="all"]`), chromedp.Sleep(300*time.Millisecond))
 	b.fill("/setup/storage", "button.primary", map[string]string{"offsite_address": nodeAddr, "offsite_code": node.NewCode()})
 	b.open("/setup/kit")
 	b.fill("/setup/kit/make", "button[type=submit]", map[string]string{"n": "3", "k": "2"})
-	var page string
-	b.run("read the shares", chromedp.OuterHTML("body", &page, chromedp.ByQuery))
+	page := ask(b, "read the shares", chromedp.OuterHTML("body"))
 	shares := unique(shareText.FindAllString(page, -1))
 	if len(shares) != 3 {
 		t.Fatalf("%d shares on the page: %.600s", len(shares), b.text())
 	}
-	b.run("type two shares back", chromedp.SetValue("#share-1", shares[2], chromedp.ByQuery), chromedp.SetValue("#share-2", shares[0], chromedp.ByQuery))
+	b.run("type two shares back", chromedp.SetValue("#share-1", shares[2]), chromedp.SetValue("#share-2", shares[0]))
 	b.fill("/setup/kit", "button.primary", nil)
 	b.fill("/setup/start", "button.primary", nil)
 	waitRun(t, a)
@@ -241,10 +251,10 @@ func TestAPersonWalksTheMainJobInABrowser(t *testing.T) {
 	b.open("/archive/chat")
 	b.fill("/purpose", "button[type=submit]", map[string]string{"purpose": "recovery"})
 	b.open("/archive/chat")
-	b.run("open a conversation", chromedp.Click(`main a[href^="/archive/chat/"]`, chromedp.ByQuery), chromedp.Sleep(300*time.Millisecond), chromedp.WaitReady("body"))
+	b.run("open a conversation", chromedp.Click(`main a[href^="/archive/chat/"]`), chromedp.Sleep(300*time.Millisecond), chromedp.WaitReady("body"))
 	text, word := someMessage(t, a)
 	b.open("/search?q=" + word)
-	b.run("a marked hit", chromedp.WaitVisible("mark", chromedp.ByQuery))
+	b.run("a marked hit", chromedp.WaitVisible("mark"))
 	if !strings.Contains(b.text(), word) {
 		t.Fatalf("the hit does not show %q of %q", word, text)
 	}
@@ -283,11 +293,9 @@ func TestAPersonWalksTheMainJobInABrowser(t *testing.T) {
 // job's page.
 func (b *browser) postRestore(container int64) string {
 	b.t.Helper()
-	var path string
 	js := fmt.Sprintf(`(async()=>{const f=new URLSearchParams();f.append("kind","files");f.append("container","%d");f.append("target","dingtalk");
 		const r=await fetch("/restore/run",{method:"POST",body:f});return new URL(r.url).pathname})()`, container)
-	b.run("restore", chromedp.Evaluate(js, &path, chromedp.EvalAsValue, awaitPromise))
-	return path
+	return ask(b, "restore", chromedp.Evaluate[string](js, chromedp.EvalAsValue, chromedp.EvalAwaitPromise))
 }
 
 // TestNothingButSignInAnswersWithoutASession asks every page of the console.
