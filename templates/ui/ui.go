@@ -133,6 +133,22 @@ func short(name string) string {
 	return out
 }
 
+// begin is the first two characters of a group's name.
+func begin(name string) string {
+	var out []rune
+	for _, r := range name {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			if out = append(out, r); len(out) == 2 {
+				break
+			}
+		}
+	}
+	if len(out) == 0 {
+		return "?"
+	}
+	return string(out)
+}
+
 // hue is a colour that stays with a name.
 func hue(name string) string {
 	h := fnv.New32a()
