@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/a-h/templ"
 )
 
 // State is what a lamp shows. It is never colour alone.
@@ -74,6 +76,16 @@ type Choice struct {
 type Step struct {
 	Label, Text, Href string
 	Done, Now         bool
+}
+
+func (s Step) attrs() templ.Attributes {
+	switch {
+	case s.Now:
+		return templ.Attributes{"aria-current": "step"}
+	case s.Done:
+		return templ.Attributes{"data-s": "safe"}
+	}
+	return templ.Attributes{"data-s": "idle"}
 }
 
 // Part is a run of text, marked or not.
