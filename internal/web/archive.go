@@ -187,6 +187,11 @@ func (w words) container(i catalog.ContainerInfo, names map[int64]string, asOf s
 	if row.Dept == "" {
 		row.Dept = w.t("archive.nodept")
 	}
+	if !i.Last.IsZero() {
+		if row.Day = w.day(i.Last); w.day(w.now) == row.Day {
+			row.Day = w.l.Clock(i.Last)
+		}
+	}
 	if i.Deleted > 0 {
 		row.Deleted = w.t("archive.deleted", "n", w.n(i.Deleted))
 	}

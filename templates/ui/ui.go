@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/a-h/templ"
 )
 
 // State is what a lamp shows. It is never colour alone.
@@ -34,7 +36,7 @@ func (s State) Icon() string {
 	case Run:
 		return "loader"
 	case Hold:
-		return "gavel"
+		return "eye"
 	}
 	return "circle-dashed"
 }
@@ -74,6 +76,16 @@ type Choice struct {
 type Step struct {
 	Label, Text, Href string
 	Done, Now         bool
+}
+
+func (s Step) attrs() templ.Attributes {
+	switch {
+	case s.Now:
+		return templ.Attributes{"aria-current": "step"}
+	case s.Done:
+		return templ.Attributes{"data-s": "safe"}
+	}
+	return templ.Attributes{"data-s": "idle"}
 }
 
 // Part is a run of text, marked or not.
@@ -131,6 +143,22 @@ func short(name string) string {
 		return string(rs[0])
 	}
 	return out
+}
+
+// begin is the first two characters of a group's name.
+func begin(name string) string {
+	var out []rune
+	for _, r := range name {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			if out = append(out, r); len(out) == 2 {
+				break
+			}
+		}
+	}
+	if len(out) == 0 {
+		return "?"
+	}
+	return string(out)
 }
 
 // hue is a colour that stays with a name.
