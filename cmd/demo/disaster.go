@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -36,20 +35,21 @@ func (w *world) disaster(ctx context.Context, p *person) error {
 	if err := p.stepUp(ctx); err != nil {
 		return err
 	}
-	start := time.Now()
-	form := url.Values{"dept": {strconv.FormatInt(dept, 10)}, "target": {"dingtalk"}, "kind": {"files"}}
+	kinds := []string{"files"}
 	if chats {
-		form.Add("kind", "chat")
+		kinds = append(kinds, "chat")
 	}
-	pg, err := p.post(ctx, "/restore/run", form)
-	if err != nil {
-		return err
+	for _, kind := range kinds {
+		start := time.Now()
+		if _, err := p.post(ctx, "/restore/run", url.Values{"dept": {strconv.FormatInt(dept, 10)}, "target": {"dingtalk"}, "kind": {kind}}); err != nil {
+			return err
+		}
+		job, err := w.follow(ctx)
+		if err != nil {
+			return err
+		}
+		say(kind+" restored into DingTalk", "%s, compared item by item, in %s", job, time.Since(start).Round(time.Millisecond))
 	}
-	job, err := w.follow(ctx, p, pg.location.Path)
-	if err != nil {
-		return err
-	}
-	say("restored into DingTalk", "%s in %s", job, time.Since(start).Round(time.Millisecond))
 	return w.compareFiles(ctx, files)
 }
 
@@ -100,7 +100,7 @@ func (w *world) victim(ctx context.Context) (dept int64, files map[string]int, c
 	if err := w.farol(ctx, &sum, "export", dir, "--purpose", "verification", "--kind", "files", "--dept", strconv.FormatInt(best, 10)); err != nil {
 		return 0, nil, false, err
 	}
-	c := &copied{records: map[string]line{}}
+	c := newCopied()
 	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.Name() != "records.ndjson" {
 			return err
@@ -121,31 +121,26 @@ func (w *world) owned(dept int64, kind string) int {
 	return w.counts[strconv.FormatInt(dept, 10)+"/"+kind]
 }
 
-var jobCounts = regexp.MustCompile(`data-outcome="([a-z]+)" data-n="(\d+)"`)
-
-// follow waits for a restore's page to show its end.
-func (w *world) follow(ctx context.Context, p *person, path string) (string, error) {
+// follow waits for the newest restore to end.
+func (w *world) follow(ctx context.Context) (string, error) {
 	for end := time.Now().Add(20 * time.Minute); ; {
-		pg, err := p.get(ctx, path)
-		if err != nil {
+		var s struct {
+			Jobs []struct {
+				State, Problem string
+				Done, Total    int64
+				Outcomes       map[string]int
+			}
+		}
+		if err := w.farol(ctx, &s, "status"); err != nil {
 			return "", err
 		}
-		state := regexp.MustCompile(`data-job-state="([a-z]+)"`).FindStringSubmatch(pg.body)
-		if state == nil {
-			return "", fmt.Errorf("the restore page shows no state: %d %.300s", pg.code, pg.text())
+		if len(s.Jobs) == 0 {
+			return "", errors.New("the appliance knows of no restore")
 		}
-		if state[1] != "running" {
-			var parts []string
-			bad := 0
-			for _, m := range jobCounts.FindAllStringSubmatch(pg.body, -1) {
-				parts = append(parts, m[1]+" "+m[2])
-				if m[1] == "failed" {
-					bad, _ = strconv.Atoi(m[2])
-				}
-			}
-			text := strings.Join(parts, ", ")
-			if state[1] != "done" || bad > 0 {
-				return text, fmt.Errorf("the restore ended %s: %s", state[1], text)
+		if j := s.Jobs[0]; j.State != "running" {
+			text := strings.Trim(fmt.Sprint(j.Outcomes), "map[]")
+			if j.State != "done" || j.Outcomes["failed"] > 0 {
+				return text, fmt.Errorf("the restore ended %s %s: %s", j.State, j.Problem, text)
 			}
 			return text, nil
 		}

@@ -53,12 +53,8 @@ func (w *world) killLive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := w.farol(ctx, nil, "backup", "now", "--wait"); err != nil {
-		// the appliance may be catching up by itself already
-		time.Sleep(15 * time.Second)
-		if err := w.farol(ctx, nil, "backup", "now", "--wait"); err != nil {
-			return err
-		}
+	if err := w.backupNow(ctx, nil); err != nil {
+		return err
 	}
 	say("kill -9 during live traffic", "%d kills, %d messages sent meanwhile", w.o.kills, sent)
 	_, err = w.compare(ctx, "after the kills")

@@ -43,6 +43,13 @@ func (w *world) setUp(ctx context.Context, p *person) error {
 	if err := w.makeAccount(ctx, p); err != nil {
 		return err
 	}
+	if pg, err := p.get(ctx, "/setup"); err != nil {
+		return err
+	} else if pg.at.Path == "/login" { // the account is made; now its owner signs in
+		if err := p.login(ctx); err != nil {
+			return err
+		}
+	}
 	if _, err := p.post(ctx, "/setup/dingtalk", url.Values{"region": {"custom"}, "base_url": {w.simURL()}, "client_id": {info.ClientID}, "client_secret": {info.ClientSecret}}); err != nil {
 		return err
 	}
@@ -135,8 +142,8 @@ func (w *world) consent(ctx context.Context, p *person, from, user string) error
 }
 
 func (w *world) agree(ctx context.Context, p *person, pg *page, user string) error {
-	if pg.location == nil {
-		return fmt.Errorf("no way to DingTalk: %d %.300s", pg.code, pg.text())
+	if pg.location == nil || !strings.HasSuffix(pg.location.Path, "/oauth2/auth") {
+		return fmt.Errorf("no way to DingTalk: %d %v %.300s", pg.code, pg.location, pg.text())
 	}
 	consent, err := p.do(ctx, http.MethodGet, pg.location.String(), nil)
 	if err != nil {

@@ -101,13 +101,36 @@ type Status struct {
 	Lag      backup.Lag            `json:"lag"`
 	Offsite  any                   `json:"offsite"`
 	Runs     []backup.Run          `json:"runs"`
+	Jobs     []jobStatus           `json:"jobs"`
 	Entries  int64                 `json:"log_entries"`
 	Calls    int64                 `json:"counted_calls"`
 }
 
+// jobStatus is a restore without any name in it.
+type jobStatus struct {
+	State    string         `json:"state"`
+	Problem  string         `json:"problem,omitempty"`
+	Done     int64          `json:"done"`
+	Total    int64          `json:"total"`
+	Outcomes map[string]int `json:"outcomes"`
+}
+
+func (a *Appliance) jobs() []jobStatus {
+	var out []jobStatus
+	for _, j := range a.door.Jobs() {
+		s := j.Snapshot()
+		js := jobStatus{s.State, s.Problem, s.Done, s.Total, map[string]int{}}
+		for _, it := range s.Items {
+			js.Outcomes[it.Outcome]++
+		}
+		out = append(out, js)
+	}
+	return out
+}
+
 func (a *Appliance) ctlStatus(r *http.Request) (any, error) {
 	ctx := r.Context()
-	s := Status{Version: Version, Commits: a.archive.LastSeq(), Archive: a.archive.Status(), Progress: a.engine.Progress(), Lag: a.engine.Lag(), Offsite: a.Offsite(ctx), Entries: a.audit.Size()}
+	s := Status{Version: Version, Commits: a.archive.LastSeq(), Archive: a.archive.Status(), Progress: a.engine.Progress(), Lag: a.engine.Lag(), Jobs: a.jobs(), Offsite: a.Offsite(ctx), Entries: a.audit.Size()}
 	var err error
 	if s.Counts, err = a.catalog.Counts(ctx); err != nil {
 		return nil, err

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/runtime"
-
 	"farol/internal/backup"
 	"farol/internal/catalog"
 	"farol/internal/policy"
@@ -33,8 +31,6 @@ func unique(ss []string) []string {
 func insecureTransport() *http.Transport {
 	return &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} // a self-made certificate on loopback
 }
-
-func awaitPromise(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
 
 // waitRun waits until the first backup has ended well.
 func waitRun(t *testing.T, a *Appliance) {

@@ -162,6 +162,7 @@ type Archive struct {
 	mu       sync.Mutex // guards what follows
 	lastSeq  uint64
 	lastTime time.Time
+	epoch    uint32 // of the marker, fixed after Open
 	cursors  map[string]string
 	sealed   map[string]sealedRef
 	inline   map[string]*inlineBlob // put, not yet committed
@@ -319,6 +320,7 @@ func Open(ctx context.Context, dir string, root keys.Root, opt Options) (_ *Arch
 	if err := a.loadPoint(ctx); err != nil {
 		return nil, fmt.Errorf("open the archive: %w", err)
 	}
+	a.epoch = m.Epoch
 	if err := a.openJournal(ctx, root.Derive(keys.LabelJournal), m.Epoch); err != nil {
 		return nil, fmt.Errorf("open the archive: %w", err)
 	}

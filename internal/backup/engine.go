@@ -148,7 +148,7 @@ func (e *Engine) env(ctx context.Context) (*connector.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	env := &connector.Env{Client: client, CorpID: corp, Operator: operator, People: e.people, Log: e.d.Log, Now: e.d.Now, Conversations: e.conversations}
+	env := &connector.Env{Client: client, CorpID: corp, Operator: operator, People: e.people, Log: e.d.Log, Now: e.d.Now, Conversations: e.eachConversation}
 	for _, c := range consents {
 		if c.State == settings.Active {
 			env.Readers = append(env.Readers, c.Person)
@@ -157,6 +157,7 @@ func (e *Engine) env(ctx context.Context) (*connector.Env, error) {
 	return env, nil
 }
 
+// conversations are those known, in no order.
 func (e *Engine) conversations() []connector.Source {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -167,6 +168,62 @@ func (e *Engine) conversations() []connector.Source {
 		}
 	}
 	return out
+}
+
+func (e *Engine) eachConversation(_ context.Context, fn func(connector.Source) error) error {
+	for _, s := range e.conversations() {
+		if err := fn(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// feed hands the conversations of a run on to the files kind while the chat
+// kind still finds them.
+type feed struct {
+	mu    sync.Mutex
+	found []connector.Source
+	ended bool
+	more  chan struct{}
+}
+
+func newFeed() *feed { return &feed{more: make(chan struct{})} }
+
+func (f *feed) add(s connector.Source) { f.change(func() { f.found = append(f.found, s) }) }
+func (f *feed) end()                   { f.change(func() { f.ended = true }) }
+
+func (f *feed) change(fn func()) {
+	f.mu.Lock()
+	fn()
+	close(f.more)
+	f.more = make(chan struct{})
+	f.mu.Unlock()
+}
+
+func (f *feed) each(ctx context.Context, fn func(connector.Source) error) error {
+	for i := 0; ; {
+		f.mu.Lock()
+		found, ended, more := f.found[i:], f.ended, f.more
+		f.mu.Unlock()
+		for _, s := range found {
+			if err := fn(s); err != nil {
+				return err
+			}
+			i++
+		}
+		if len(found) > 0 {
+			continue
+		}
+		if ended {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (e *Engine) remember(srcs []connector.Source) {

@@ -258,12 +258,13 @@ func (e *Engine) follow(ctx context.Context, env *connector.Env, t *todo) error 
 	c := e.kinds[t.kind]
 	src, ok := e.source(t.kind, t.hint.Container)
 	if !ok || t.kind == record.Chat && len(src.Via) == 0 || t.kind == record.Files && len(src.Via) == 0 {
-		srcs, err := c.Sources(ctx, env)
-		if err != nil && len(srcs) == 0 {
-			return err
-		}
-		e.remember(srcs)
-		if err := e.describe(ctx, t.kind, srcs); err != nil {
+		n := 0
+		err := c.Sources(ctx, env, func(s connector.Source) error {
+			n++
+			e.remember([]connector.Source{s})
+			return e.describe(ctx, t.kind, s)
+		})
+		if err != nil && n == 0 {
 			return err
 		}
 		if src, ok = e.source(t.kind, t.hint.Container); !ok {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"farol/internal/archive"
 	"farol/internal/catalog"
 	"farol/internal/connector"
@@ -49,6 +51,7 @@ func (e *Engine) take(ctx context.Context, items []connector.Item, lost []connec
 		return res, err
 	}
 	w := &work{born: born}
+	var fresh []*taken
 	for i := range items {
 		it := &items[i]
 		if last[it.Rec.Ref] != i {
@@ -56,29 +59,32 @@ func (e *Engine) take(ctx context.Context, items []connector.Item, lost []connec
 		}
 		res.listed++
 		k, held := known[it.Rec.Ref]
-		if held && k.Ver == catalog.Ver(record.HashOf(it.Rec.Raw)) && k.State&(catalog.Incomplete|catalog.Tombstone) == 0 {
+		equal := held && k.Ver == catalog.Ver(record.HashOf(it.Rec.Raw))
+		if equal && k.State&(catalog.Incomplete|catalog.Tombstone) == 0 {
 			res.same++
 			continue
 		}
-		missing, n, err := e.fetch(ctx, it)
-		if err != nil {
-			return res, err
-		}
-		if missing {
+		fresh = append(fresh, &taken{it: it, held: held, incomplete: equal && k.State&catalog.Incomplete != 0})
+	}
+	if err := e.fetchAll(ctx, fresh); err != nil {
+		return res, err
+	}
+	for _, f := range fresh {
+		if f.missing {
 			res.gaps++
 		}
-		if held && k.Ver == catalog.Ver(record.HashOf(it.Rec.Raw)) && k.State&catalog.Incomplete != 0 && missing {
+		switch {
+		case f.incomplete && f.missing:
 			res.same++ // still incomplete, and nothing new: another version would say nothing
 			continue
-		}
-		if held {
+		case f.held:
 			res.changed++
-		} else {
+		default:
 			res.added++
 		}
-		res.bytes += n + int64(len(it.Rec.Raw))
-		w.recs = append(w.recs, it.Rec)
-		w.missing = append(w.missing, missing)
+		res.bytes += f.bytes + int64(len(f.it.Rec.Raw))
+		w.recs = append(w.recs, f.it.Rec)
+		w.missing = append(w.missing, f.missing)
 	}
 	for _, l := range lost {
 		res.listed++
@@ -93,6 +99,31 @@ func (e *Engine) take(ctx context.Context, items []connector.Item, lost []connec
 		}
 	}
 	return res, e.submit(ctx, w)
+}
+
+// taken is an item on its way in.
+type taken struct {
+	it         *connector.Item
+	held       bool // an earlier version is held
+	incomplete bool // this very version is held, without an attachment
+	missing    bool
+	bytes      int64
+}
+
+// fetchAll brings the attachments of a page, some at the same time.
+func (e *Engine) fetchAll(ctx context.Context, fresh []*taken) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(lanes)
+	for _, f := range fresh {
+		if len(f.it.Attach) == 0 {
+			continue
+		}
+		g.Go(func() (err error) {
+			f.missing, f.bytes, err = e.fetch(ctx, f.it)
+			return err
+		})
+	}
+	return g.Wait()
 }
 
 // fetch brings the attachments of an item into the archive. What cannot be had

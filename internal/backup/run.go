@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -223,22 +224,14 @@ func (e *Engine) runKinds(ctx context.Context, r *run) error {
 	if err := e.runKind(ctx, r, env, e.kinds[record.Contacts], nil); err != nil {
 		return err
 	}
-	chatListed := make(chan struct{})
+	groups := newFeed() // groups have file spaces
+	env.Conversations = groups.each
 	g, ctx := errgroup.WithContext(ctx)
 	for _, c := range e.d.Connectors {
 		switch c.Kind() {
 		case record.Contacts:
 		case record.Chat:
-			g.Go(func() error { return e.runKind(ctx, r, env, c, func() { close(chatListed) }) })
-		case record.Files:
-			g.Go(func() error {
-				select {
-				case <-chatListed: // groups have file spaces
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-				return e.runKind(ctx, r, env, c, nil)
-			})
+			g.Go(func() error { return e.runKind(ctx, r, env, c, groups) })
 		default:
 			g.Go(func() error { return e.runKind(ctx, r, env, c, nil) })
 		}
@@ -251,16 +244,8 @@ func fatal(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || errors.Is(err, errAfterArchive) || isStorage(err)
 }
 
-func (e *Engine) runKind(ctx context.Context, r *run, env *connector.Env, c connector.Connector, listed func()) error {
-	err := e.kindInto(ctx, r, env, c, func() {
-		if listed != nil {
-			listed()
-			listed = nil
-		}
-	})
-	if listed != nil {
-		listed()
-	}
+func (e *Engine) runKind(ctx context.Context, r *run, env *connector.Env, c connector.Connector, groups *feed) error {
+	err := e.kindInto(ctx, r, env, c, groups)
 	if err != nil && fatal(ctx, err) {
 		return err
 	}
@@ -283,13 +268,16 @@ func (e *Engine) runKind(ctx context.Context, r *run, env *connector.Env, c conn
 	return e.countDay(ctx, c.Kind(), total, err != nil)
 }
 
-func (e *Engine) kindInto(ctx context.Context, r *run, env *connector.Env, c connector.Connector, listed func()) error {
+// lanes is how many containers of a kind are read at the same time.
+const lanes = 4
+
+// kindInto reads every container as soon as the listing finds it.
+func (e *Engine) kindInto(ctx context.Context, r *run, env *connector.Env, c connector.Connector, groups *feed) error {
+	if groups != nil {
+		defer groups.end()
+	}
 	kind := c.Kind()
 	e.update(r, kind, func(k *KindProgress) { k.State = Listing })
-	srcs, listErr := c.Sources(ctx, env)
-	if listErr != nil && (len(srcs) == 0 || fatal(ctx, listErr)) {
-		return listErr
-	}
 	e.mu.Lock()
 	depts := slices.Clone(e.depts)
 	e.mu.Unlock()
@@ -297,55 +285,65 @@ func (e *Engine) kindInto(ctx context.Context, r *run, env *connector.Env, c con
 	if err != nil {
 		return err
 	}
-	perItem := kind == record.Approvals || kind == record.Contacts
-	if !perItem {
-		srcs = slices.DeleteFunc(srcs, func(s connector.Source) bool { return !chosen.Includes(s.Dept, kind) })
-	}
-	e.remember(srcs)
-	listed()
-	if err := e.describe(ctx, kind, srcs); err != nil {
-		return err
-	}
-	e.update(r, kind, func(k *KindProgress) { k.State, k.Containers = Running, len(srcs) })
+	perItem := kind == record.Approvals || kind == record.Contacts // a form or the organisation is of no department
 	keep := func(it *connector.Item) bool {
 		return kind != record.Approvals || chosen.Includes(it.Rec.Dept, kind)
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(4)
-	errs := make([]error, len(srcs))
-	for i, src := range srcs {
+	lane := make(chan struct{}, lanes)
+	var mu sync.Mutex
+	var errs []error
+	listErr := c.Sources(gctx, env, func(src connector.Source) error {
+		e.remember([]connector.Source{src})
+		if groups != nil {
+			groups.add(src)
+		}
+		if !perItem && !chosen.Includes(src.Dept, kind) {
+			return nil
+		}
+		if err := e.describe(gctx, kind, src); err != nil {
+			return err
+		}
+		e.update(r, kind, func(k *KindProgress) { k.Containers++ })
 		g.Go(func() error {
+			select {
+			case lane <- struct{}{}:
+			case <-gctx.Done():
+				return gctx.Err()
+			}
+			defer func() { <-lane }()
 			err := e.pull(gctx, r, env, c, src, keep)
 			if err != nil && fatal(gctx, err) {
 				return err
 			}
-			errs[i] = err // one container's failure must not lose the others
+			if err != nil { // one container's failure must not lose the others
+				mu.Lock()
+				errs = append(errs, err)
+				mu.Unlock()
+			}
 			e.update(r, kind, func(k *KindProgress) { k.Finished++ })
 			return nil
 		})
+		return nil
+	})
+	if groups != nil {
+		groups.end()
 	}
+	e.update(r, kind, func(k *KindProgress) { k.State = Running })
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	return errors.Join(append(errs, listErr)...)
 }
 
-// describe commits the rows that describe the containers.
-func (e *Engine) describe(ctx context.Context, kind record.Kind, srcs []connector.Source) error {
+// describe commits the rows that describe a container.
+func (e *Engine) describe(ctx context.Context, kind record.Kind, src connector.Source) error {
 	var items []connector.Item
-	for _, s := range srcs {
-		for _, rec := range s.Describe {
-			items = append(items, connector.Item{Rec: rec})
-		}
+	for _, rec := range src.Describe {
+		items = append(items, connector.Item{Rec: rec})
 	}
-	for len(items) > 0 {
-		n := min(len(items), 500)
-		if _, err := e.take(ctx, items[:n], nil, kind, "", nil, time.Time{}); err != nil {
-			return err
-		}
-		items = items[n:]
-	}
-	return nil
+	_, err := e.take(ctx, items, nil, kind, src.ID, nil, time.Time{})
+	return err
 }
 
 func (e *Engine) update(r *run, kind record.Kind, fn func(*KindProgress)) {

@@ -122,7 +122,7 @@ func (e *Engine) Progress() Progress {
 		switch {
 		case k.State == Done || k.State == Failed:
 			sum++
-		case k.Containers > 0:
+		case k.Containers > 0 && k.State == Running:
 			sum += min((float64(k.Finished)+k.Part)/float64(k.Containers), 1)
 		}
 	}

@@ -22,8 +22,10 @@ import (
 type Connector interface {
 	Kind() record.Kind
 	// Sources lists what holds items of this kind now, with the records that
-	// describe each. An incomplete listing returns what it has and the error.
-	Sources(ctx context.Context, env *Env) ([]Source, error)
+	// describe each, and calls found for each as soon as it is known, one at a
+	// time. A listing that is incomplete goes on with the rest and returns the
+	// error at the end; an error of found ends it at once.
+	Sources(ctx context.Context, env *Env, found func(Source) error) error
 	// Pull reads one source from cursor on and hands over pages, oldest first.
 	// cursor is the Cursor of an earlier page; "" reads everything. emit returns
 	// after the page is durable; when it fails Pull returns that error at once.
@@ -68,8 +70,9 @@ type Env struct {
 	People   *Directory
 	Log      *slog.Logger
 	Now      func() time.Time
-	// Conversations gives the files kind the groups that the chat kind found.
-	Conversations func() []Source
+	// Conversations calls fn for every conversation that the chat kind finds,
+	// as it finds them, and returns when its listing has ended.
+	Conversations func(ctx context.Context, fn func(Source) error) error
 }
 
 // Source is a container with how to read it.

@@ -39,7 +39,7 @@ func (c *Client) Stream(ctx context.Context, handle func(Event) error, connected
 // PersonalStream receives a member's own chat events until ctx ends.
 func (c *Client) PersonalStream(ctx context.Context, person string, handle func(Event) error, connected func(bool)) error {
 	source := "farol-" + person
-	return c.keep(ctx, connected, func() (string, error) {
+	open := func() (string, error) {
 		tok, err := c.memberToken(ctx, person, false)
 		if err != nil {
 			return "", err
@@ -54,6 +54,16 @@ func (c *Client) PersonalStream(ctx context.Context, person string, handle func(
 			return "", err
 		}
 		return endpoint("stream/connections/ticket", b)
+	}
+	return c.keep(ctx, connected, func() (string, error) {
+		u, err := open()
+		if errors.Is(err, ErrToken) { // ended before its time: the refresh token decides
+			if err := c.renew(ctx, person); err != nil {
+				return "", err
+			}
+			u, err = open()
+		}
+		return u, err
 	}, handle)
 }
 

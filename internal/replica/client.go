@@ -180,8 +180,8 @@ func Deep(name string) (string, bool) {
 	return strings.ReplaceAll(name, "~", "/"), !strings.Contains(name, "@")
 }
 
-func (c *Client) putPos(ctx context.Context, pos int64) error {
-	return c.do(ctx, http.MethodPut, fmt.Sprintf("/v1/putpos/%d", pos), nil, nil, nil)
+func (c *Client) putPos(ctx context.Context, epoch uint32, pos int64) error {
+	return c.do(ctx, http.MethodPut, fmt.Sprintf("/v1/putpos/%d/%d", epoch, pos), nil, nil, nil)
 }
 
 func (c *Client) entries(ctx context.Context, from int64, es [][]byte) error {

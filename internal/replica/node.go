@@ -145,7 +145,7 @@ func (n *Node) handler() http.Handler {
 	m.HandleFunc("GET /v1/state", n.read(func(w http.ResponseWriter, r *http.Request, v *vault) error { return writeJSON(w, v.state()) }))
 	m.HandleFunc("PUT /v1/journal/{name}", n.write(n.putJournal))
 	m.HandleFunc("PUT /v1/blobs/{name}", n.write(n.putBlob))
-	m.HandleFunc("PUT /v1/putpos/{pos}", n.write(n.putPos))
+	m.HandleFunc("PUT /v1/putpos/{epoch}/{pos}", n.write(n.putPos))
 	m.HandleFunc("PUT /v1/log/{from}", n.write(n.putEntries))
 	m.HandleFunc("POST /v1/checkpoint", n.write(n.checkpoint))
 	m.HandleFunc("GET /v1/list/{what}", n.read(n.list))
@@ -287,7 +287,6 @@ func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
 	if v.about.LogKey != rq.LogKey {
 		return nil, ErrConflict // another log under the same archive: a person must look
 	}
-	v.about.PutPos = 0 // positions are of one put log; a recovered appliance has a new one
 	// one writer: an appliance that was replaced may no longer write
 	for p, c := range v.about.Clients {
 		c.Write = false
@@ -329,7 +328,11 @@ func (n *Node) putPos(w http.ResponseWriter, r *http.Request, v *vault) error {
 	if err != nil {
 		return ErrConflict
 	}
-	if err := v.setPutPos(pos); err != nil {
+	epoch, err := strconv.ParseUint(r.PathValue("epoch"), 10, 32)
+	if err != nil {
+		return ErrConflict
+	}
+	if err := v.setPutPos(uint32(epoch), pos); err != nil {
 		return err
 	}
 	return writeJSON(w, true)

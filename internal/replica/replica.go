@@ -150,9 +150,10 @@ type enrolAnswer struct {
 type State struct {
 	Journal  map[string]int64 `json:"journal"` // file → length
 	Blobs    int64            `json:"blobs"`
-	PutPos   int64            `json:"put_pos"` // put log position up to which blobs are held
-	Entries  int64            `json:"entries"` // audit entries
-	Size     int64            `json:"size"`    // of the checkpoint
+	PutPos   int64            `json:"put_pos"`   // put log position up to which blobs are held
+	PutEpoch uint32           `json:"put_epoch"` // epoch of the put log that PutPos is of
+	Entries  int64            `json:"entries"`   // audit entries
+	Size     int64            `json:"size"`      // of the checkpoint
 	DiskFree int64            `json:"disk_free"`
 	DiskSize int64            `json:"disk_size"`
 }

@@ -191,6 +191,9 @@ func (s *Sender) acked(file string, end int64) {
 }
 
 func (s *Sender) blobs(ctx context.Context, a *archive.Archive, st *State) error {
+	if st.PutEpoch != a.Epoch() {
+		st.PutEpoch, st.PutPos = a.Epoch(), 0
+	}
 	n, pos := 0, st.PutPos
 	var held map[string]int64
 	if pos == 0 && st.Blobs > 0 { // a new put log, after a recovery: most is there already
@@ -204,7 +207,7 @@ func (s *Sender) blobs(ctx context.Context, a *archive.Archive, st *State) error
 		if pos == st.PutPos {
 			return nil
 		}
-		if err := s.client.putPos(ctx, pos); err != nil {
+		if err := s.client.putPos(ctx, a.Epoch(), pos); err != nil {
 			return err
 		}
 		st.PutPos = pos
@@ -255,7 +258,9 @@ func (s *Sender) log(ctx context.Context, l *audit.Log, st *State) error {
 	if size == 0 || st.Size >= size {
 		return nil
 	}
-	cp, proof, err := l.Since(st.Size)
+	// the log may have grown since its entries were sent: the checkpoint is of
+	// the size that comes with it
+	cp, size, proof, err := l.Since(st.Size)
 	if err != nil {
 		return err
 	}

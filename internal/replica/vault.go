@@ -43,6 +43,7 @@ type about struct {
 	LogKey  string              `json:"log_key"`
 	Clients map[string]clientOf `json:"clients"` // certificate fingerprint → what it may do
 	PutPos  int64               `json:"put_pos"`
+	Epoch   uint32              `json:"put_epoch"`
 	Made    time.Time           `json:"made"`
 }
 
@@ -269,13 +270,16 @@ func fileHash(path string) (record.Hash, error) {
 }
 
 // putPos notes up to which put-log position the blobs are held.
-func (v *vault) setPutPos(pos int64) error {
+func (v *vault) setPutPos(epoch uint32, pos int64) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if pos <= v.about.PutPos {
+	if epoch < v.about.Epoch {
+		return ErrConflict // an appliance that was recovered elsewhere since
+	}
+	if epoch == v.about.Epoch && pos <= v.about.PutPos {
 		return nil
 	}
-	v.about.PutPos = pos
+	v.about.Epoch, v.about.PutPos = epoch, pos
 	return v.save()
 }
 
@@ -354,7 +358,7 @@ func (v *vault) cosign(checkpoint []byte, proof []tlog.Hash, signer note.Signer)
 func (v *vault) state() State {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	s := State{Journal: map[string]int64{}, Blobs: v.blobs, PutPos: v.about.PutPos, Entries: v.entries}
+	s := State{Journal: map[string]int64{}, Blobs: v.blobs, PutPos: v.about.PutPos, PutEpoch: v.about.Epoch, Entries: v.entries}
 	for k, n := range v.journal {
 		s.Journal[k] = n
 	}

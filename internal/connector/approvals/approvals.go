@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"farol/internal/connector"
 	"farol/internal/dingtalk"
 	"farol/internal/record"
@@ -42,21 +44,23 @@ var (
 )
 
 // Sources lists the forms.
-func (Approvals) Sources(ctx context.Context, env *connector.Env) ([]connector.Source, error) {
+func (Approvals) Sources(ctx context.Context, env *connector.Env, found func(connector.Source) error) error {
 	raws, err := env.Client.Forms(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list approval forms: %w", err)
+		return fmt.Errorf("list approval forms: %w", err)
 	}
-	var out []connector.Source
 	for _, raw := range raws {
 		var f form
 		if err := json.Unmarshal(raw, &f); err != nil || f.Code == "" {
-			return out, fmt.Errorf("read an approval form: %w", errShape)
+			return fmt.Errorf("read an approval form: %w", errShape)
 		}
-		out = append(out, connector.Source{Container: record.Container{Kind: record.Approvals, ID: f.Code, Title: f.Name, Dept: 1},
+		err := found(connector.Source{Container: record.Container{Kind: record.Approvals, ID: f.Code, Title: f.Name, Dept: 1},
 			Describe: []record.Record{{Ref: record.Ref{Kind: record.Approvals, Container: f.Code, ID: "@"}, Time: epoch, Dept: 1, Raw: raw}}})
+		if err != nil {
+			return err
+		}
 	}
-	return out, nil
+	return nil
 }
 
 const (
@@ -138,13 +142,24 @@ func running(ctx context.Context, env *connector.Env, src connector.Source, now,
 
 func instances(ctx context.Context, env *connector.Env, src connector.Source, ids []string) (connector.Page, error) {
 	var page connector.Page
-	for _, id := range ids {
-		it, err := read(ctx, env, src, id)
+	items, errs := make([]connector.Item, len(ids)), make([]error, len(ids))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(4) // the client's rate limit decides the pace
+	for i, id := range ids {
+		g.Go(func() error {
+			items[i], errs[i] = read(gctx, env, src, id)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return page, err
+	}
+	for i, err := range errs {
 		switch {
 		case err == nil:
-			page.Items = append(page.Items, it)
+			page.Items = append(page.Items, items[i])
 		case errors.Is(err, dingtalk.ErrNotFound), errors.Is(err, dingtalk.ErrRefused), errors.Is(err, errShape):
-			page.Lost = append(page.Lost, connector.Lost{ID: id, Err: err})
+			page.Lost = append(page.Lost, connector.Lost{ID: ids[i], Err: err})
 		default:
 			return page, err
 		}

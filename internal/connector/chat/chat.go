@@ -17,6 +17,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -48,19 +49,19 @@ const single = 1
 const parallel = 4
 
 // Sources lists the conversations of every member who consented.
-func (Chat) Sources(ctx context.Context, env *connector.Env) ([]connector.Source, error) {
-	type found struct {
+func (Chat) Sources(ctx context.Context, env *connector.Env, found func(connector.Source) error) error {
+	type listed struct {
 		row conversation
 		raw dingtalk.Raw
 		via []string
 	}
-	lists := make([]map[string]found, len(env.Readers))
+	lists := make([]map[string]listed, len(env.Readers))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	errs := make([]error, len(env.Readers))
 	for i, person := range env.Readers {
 		g.Go(func() error {
-			lists[i] = map[string]found{}
+			lists[i] = map[string]listed{}
 			for cursor := int64(0); cursor >= 0; {
 				rows, next, err := env.Client.Conversations(gctx, person, cursor)
 				if err != nil {
@@ -72,7 +73,7 @@ func (Chat) Sources(ctx context.Context, env *connector.Env) ([]connector.Source
 					if err := json.Unmarshal(raw, &row); err != nil || row.ID == "" {
 						continue
 					}
-					lists[i][row.ID] = found{row: row, raw: raw}
+					lists[i][row.ID] = listed{row: row, raw: raw}
 				}
 				cursor = next
 			}
@@ -80,9 +81,9 @@ func (Chat) Sources(ctx context.Context, env *connector.Env) ([]connector.Source
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, err
+		return err
 	}
-	all := map[string]*found{}
+	all := map[string]*listed{}
 	for i, list := range lists {
 		for id, f := range list {
 			if all[id] == nil {
@@ -96,21 +97,22 @@ func (Chat) Sources(ctx context.Context, env *connector.Env) ([]connector.Source
 		ids = append(ids, id)
 	}
 	sort.Strings(ids)
-	out := make([]connector.Source, len(ids))
+	var one sync.Mutex // found is called one at a time
 	g, gctx = errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
-	for i, id := range ids {
+	for _, id := range ids {
 		f := all[id]
 		g.Go(func() error {
 			src, err := describe(gctx, env, f.row, f.raw, f.via)
-			out[i] = src
-			return err
+			if err != nil {
+				return err
+			}
+			one.Lock()
+			defer one.Unlock()
+			return found(src)
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	return out, errors.Join(errs...)
+	return errors.Join(g.Wait(), errors.Join(errs...))
 }
 
 // describe finds who owns a conversation. A group belongs to its owner's

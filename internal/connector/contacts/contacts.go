@@ -30,8 +30,8 @@ func New() Contacts { return Contacts{} }
 func (Contacts) Kind() record.Kind { return record.Contacts }
 
 // Sources is the organisation itself.
-func (Contacts) Sources(context.Context, *connector.Env) ([]connector.Source, error) {
-	return []connector.Source{{Container: record.Container{Kind: record.Contacts, ID: Org, Title: Org, Dept: 1}}}, nil
+func (Contacts) Sources(_ context.Context, _ *connector.Env, found func(connector.Source) error) error {
+	return found(connector.Source{Container: record.Container{Kind: record.Contacts, ID: Org, Title: Org, Dept: 1}})
 }
 
 type department struct {

@@ -37,35 +37,38 @@ type space struct {
 
 // Sources lists the organisation's spaces and one space for each group that a
 // reader is in.
-func (Files) Sources(ctx context.Context, env *connector.Env) ([]connector.Source, error) {
+func (Files) Sources(ctx context.Context, env *connector.Env, found func(connector.Source) error) error {
+	if env.Operator == "" {
+		return fmt.Errorf("list spaces: nobody is named for drive access: %w", dingtalk.ErrConsent)
+	}
 	raws, err := env.Client.Spaces(ctx, env.Operator)
 	if err != nil {
-		return nil, fmt.Errorf("list spaces: %w", err)
+		return fmt.Errorf("list spaces: %w", err)
 	}
-	var out []connector.Source
 	for _, raw := range raws {
 		var s space
 		if err := json.Unmarshal(raw, &s); err != nil || s.ID == "" {
-			return out, fmt.Errorf("read a space: %w", errShape)
+			return fmt.Errorf("read a space: %w", errShape)
 		}
-		out = append(out, connector.Source{Container: record.Container{Kind: record.Files, ID: s.ID, Title: s.Name, Dept: 1}, Via: []string{env.Operator},
+		err := found(connector.Source{Container: record.Container{Kind: record.Files, ID: s.ID, Title: s.Name, Dept: 1}, Via: []string{env.Operator},
 			Describe: []record.Record{{Ref: record.Ref{Kind: record.Files, Container: s.ID, ID: "@"}, Time: epoch, Dept: 1, Raw: raw}}})
-	}
-	var failed error
-	if env.Conversations != nil {
-		for _, conv := range env.Conversations() {
-			src, err := groupSpace(ctx, env, conv)
-			if err != nil {
-				if ctx.Err() != nil {
-					return out, err
-				}
-				failed = errors.Join(failed, err) // one group must not lose the others
-				continue
-			}
-			out = append(out, src)
+		if err != nil {
+			return err
 		}
 	}
-	return out, failed
+	if env.Conversations == nil {
+		return nil
+	}
+	var failed []error
+	err = env.Conversations(ctx, func(conv connector.Source) error {
+		src, err := groupSpace(ctx, env, conv)
+		if err != nil {
+			failed = append(failed, err) // one group must not lose the others
+			return ctx.Err()
+		}
+		return found(src)
+	})
+	return errors.Join(err, errors.Join(failed...))
 }
 
 // groupSpace finds the space of a group through one of its members. The "@"

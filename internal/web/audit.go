@@ -1,0 +1,297 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"farol/internal/audit"
+	"farol/internal/i18n"
+	"farol/templates"
+	"farol/templates/ui"
+)
+
+const auditPage = 50
+
+// checkedLog is the last check of the whole audit log, asked for here.
+type checkedLog struct {
+	running bool
+	at      time.Time
+	took    time.Duration
+	n       int64
+	err     error
+}
+
+var auditStates = map[string]ui.State{"ok": ui.Safe, "denied": ui.Danger, "failed": ui.Danger, "partial": ui.Signal, "cancelled": ui.Idle}
+
+// operation is the name of an operation; the table has no Simplified Chinese.
+func (w words) operation(id string) string {
+	op, ok := audit.Operations[id]
+	if !ok {
+		return id
+	}
+	for _, l := range []string{string(w.l), "zh-Hant", "en"} {
+		if (w.l == i18n.PT || w.l == i18n.EN) && l == "zh-Hant" {
+			continue
+		}
+		if t := op.Title[l]; t != "" {
+			return t
+		}
+	}
+	return id
+}
+
+func (w words) entry(e audit.Entry) templates.AuditRow {
+	row := templates.AuditRow{Seq: strconv.FormatInt(e.Seq, 10), Href: "/audit/" + strconv.FormatInt(e.Seq, 10), When: w.moment(e.Time), UTC: e.Time.UTC().Format("2006-01-02T15:04:05Z"), Actor: e.Actor, What: w.operation(e.Operation),
+		Object: e.Object, Purpose: w.purpose(e.Purpose), State: auditStates[e.Outcome], Outcome: w.t("audit.outcome." + or(e.Outcome, "ok"))}
+	if row.State == "" {
+		row.State = ui.Idle
+	}
+	if row.Purpose == "" {
+		row.Purpose = "–"
+	}
+	if e.Role != "" {
+		row.Role = w.role(e.Role)
+	}
+	if e.Actor == "system" || e.Actor == "dingtalk" || e.Actor == "unknown" {
+		row.Actor = w.t("by." + e.Actor)
+	}
+	return row
+}
+
+func (s *Server) auditList(c echo.Context) error {
+	w := s.words(c)
+	p := templates.AuditList{Shell: s.shell(c, w.t("audit.title"), "/audit"), Actor: strings.TrimSpace(c.QueryParam("actor")), Object: strings.TrimSpace(c.QueryParam("object")), Day: c.QueryParam("day")}
+	f := audit.Filter{Actor: p.Actor, Object: p.Object, Operation: c.QueryParam("op"), Outcome: c.QueryParam("outcome")}
+	p.Ops = w.opChoices(f.Operation)
+	p.Outcomes = []ui.Choice{{Label: w.t("audit.outcome.all"), On: f.Outcome == ""}}
+	for _, o := range []string{"ok", "denied", "failed", "partial"} {
+		p.Outcomes = append(p.Outcomes, ui.Choice{Value: o, Label: w.t("audit.outcome." + o), On: o == f.Outcome})
+	}
+	p.Seal = s.seal(c)
+	from, to, ok := dates(p.Day, p.Day)
+	if !ok {
+		p.DayErr = w.t("filter.baddates")
+		p.Problems = []ui.Problem{{Field: "day", Text: p.DayErr}}
+		return render(c, http.StatusUnprocessableEntity, p)
+	}
+	f.From, f.To = from, to
+	rows, next, err := s.d.Audit.List(f, number(c, "before"), auditPage)
+	if err != nil {
+		return err
+	}
+	if err := s.note(c, audit.Event{Operation: "audit.view", Object: "audit", Outcome: "ok", Detail: map[string]string{"rows": strconv.Itoa(len(rows))}}); err != nil {
+		return err
+	}
+	for _, e := range rows {
+		p.Rows = append(p.Rows, w.entry(e))
+	}
+	p.Heading = w.t("audit.shown", "n", len(rows))
+	if next > 0 {
+		p.Next = query("/audit", "actor", p.Actor, "object", p.Object, "op", f.Operation, "outcome", f.Outcome, "day", p.Day, "before", strconv.FormatInt(next, 10))
+	}
+	return render(c, http.StatusOK, p)
+}
+
+func (w words) opChoices(on string) []ui.Choice {
+	var ids []string
+	for id := range audit.Operations {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	out := []ui.Choice{{Label: w.t("audit.op.all"), On: on == ""}}
+	for _, id := range ids {
+		out = append(out, ui.Choice{Value: id, Label: w.operation(id), On: id == on})
+	}
+	return out
+}
+
+// seal is the state of the log as a whole.
+func (s *Server) seal(c echo.Context) templates.Seal {
+	w := s.words(c)
+	s.mu.Lock()
+	k := s.checked
+	s.mu.Unlock()
+	size := s.d.Audit.Size()
+	p := templates.Seal{State: ui.Idle, Heading: w.t("seal.unchecked", "n", w.n(size)), Text: w.t("seal.unchecked.text")}
+	switch {
+	case k.running:
+		p.State, p.Heading, p.Text = ui.Run, w.t("seal.running", "n", w.n(size)), w.t("seal.running.text")
+	case k.err != nil:
+		p.State, p.Heading, p.Text = ui.Danger, w.t("seal.broken", "n", w.n(k.n)), w.t("seal.broken.text")
+	case !k.at.IsZero():
+		p.State, p.Heading = ui.Safe, w.t("seal.good", "n", w.n(k.n))
+		p.Text = w.t("seal.good.text", "when", w.moment(k.at).Text, "took", w.l.Duration(k.took))
+	}
+	lines := strings.Split(string(s.d.Audit.Checkpoint()), "\n")
+	p.Signed, p.Root = w.t("seal.none"), ""
+	if len(lines) >= 3 {
+		p.Signed, p.Root = lines[0]+" · "+lines[1], lines[2]
+	}
+	p.Witness = w.t("seal.nowitness")
+	if o := s.d.Machine.Offsite(c.Request().Context()); o.Set {
+		p.Witness = w.t("seal.witness", "address", o.Address, "n", w.n(o.CheckpointSize), "when", w.moment(o.LastAck).Text)
+	}
+	return p
+}
+
+// auditVerify reads the whole log again, beside the request: it may take
+// longer than a browser waits.
+func (s *Server) auditVerify(c echo.Context) error {
+	s.mu.Lock()
+	busy := s.checked.running
+	s.checked.running = true
+	s.mu.Unlock()
+	if !busy {
+		ev := audit.Event{Operation: "audit.verify", Object: "audit"}
+		v := visitOf(c)
+		ev.Actor, ev.Role, ev.Session, ev.Source = v.session.User.Name, v.session.User.Role, v.session.ID, c.RealIP()
+		ctx := context.WithoutCancel(c.Request().Context())
+		finished := make(chan struct{})
+		go func() { // ends by itself
+			defer close(finished)
+			s.verifyLog(ctx, ev)
+		}()
+		select { // a small log is done before the page is drawn
+		case <-finished:
+		case <-time.After(2 * time.Second):
+		}
+	}
+	return seeOther(c, "/audit?done=logcheck")
+}
+
+func (s *Server) verifyLog(ctx context.Context, ev audit.Event) {
+	began := s.d.Now()
+	n, err := s.d.Audit.Verify()
+	ev.Outcome, ev.Detail = "ok", map[string]string{"entries": strconv.FormatInt(n, 10)}
+	if err != nil {
+		ev.Outcome = "failed"
+		s.d.Log.ErrorContext(ctx, "audit log check", "err", err)
+	}
+	if _, aerr := s.d.Audit.Append(ctx, ev); aerr != nil {
+		s.d.Log.ErrorContext(ctx, "note the check of the audit log", "err", aerr)
+	}
+	s.mu.Lock()
+	s.checked = checkedLog{at: s.d.Now(), took: s.d.Now().Sub(began), n: n, err: err}
+	s.mu.Unlock()
+}
+
+func auditSeq(c echo.Context) (int64, error) {
+	n, err := strconv.ParseInt(c.Param("seq"), 10, 64)
+	if err != nil || n < 0 {
+		return 0, audit.ErrNotFound
+	}
+	return n, nil
+}
+
+func (s *Server) auditEntry(c echo.Context) error {
+	w := s.words(c)
+	n, err := auditSeq(c)
+	if err != nil {
+		return err
+	}
+	e, err := s.d.Audit.Entry(n)
+	if err != nil {
+		return err
+	}
+	if err := s.note(c, audit.Event{Operation: "audit.view", Object: "audit/" + strconv.FormatInt(n, 10), Outcome: "ok"}); err != nil {
+		return err
+	}
+	p := templates.AuditEntry{Shell: s.shell(c, w.t("audit.entry", "n", n), "/audit"), Row: w.entry(e), Proof: "/audit/" + strconv.FormatInt(n, 10) + "/proof.json"}
+	if n > 0 {
+		p.Prev = "/audit/" + strconv.FormatInt(n-1, 10)
+	}
+	if n+1 < s.d.Audit.Size() {
+		p.Next = "/audit/" + strconv.FormatInt(n+1, 10)
+	}
+	p.Pairs = w.entryPairs(e)
+	for _, id := range e.Laws {
+		if law, ok := audit.Laws[id]; ok && law.Status == "V" { // what counsel has not confirmed is not shown
+			p.Laws = append(p.Laws, templates.Pair{Label: w.t("audit.law", "law", law.Law, "article", law.Article), Value: w.lawTitle(law)})
+		}
+	}
+	p.ISO = e.ISO
+	proof, err := s.d.Audit.Inclusion(n)
+	if err != nil {
+		p.PathErr = s.broken(c, "proof", err).Broken
+		return render(c, http.StatusOK, p)
+	}
+	p.Path = proof.Path
+	witnessed := false
+	if o := s.d.Machine.Offsite(c.Request().Context()); o.Set && o.CheckpointSize > n {
+		witnessed = true
+	}
+	p.Chain = ui.Chain([]string{w.t("chain.entry", "n", n), w.t("chain.hashes", "n", len(proof.Path)), w.t("chain.root"), w.t("chain.signed"), w.t("chain.witness")}, !witnessed, w.t("audit.chain.text", "n", len(proof.Path)))
+	return render(c, http.StatusOK, p)
+}
+
+func (w words) lawTitle(l audit.Law) string {
+	switch w.l {
+	case i18n.PT:
+		return or(l.PT, l.EN)
+	case i18n.EN:
+		return l.EN
+	}
+	return l.ZH
+}
+
+func (w words) entryPairs(e audit.Entry) []templates.Pair {
+	row := w.entry(e)
+	var out []templates.Pair
+	add := func(id, v string) {
+		if v != "" {
+			out = append(out, templates.Pair{Label: w.t(id), Value: v})
+		}
+	}
+	add("audit.time", w.l.Time(e.Time)+":"+e.Time.In(i18n.Macau).Format("05"))
+	add("audit.utc", e.Time.UTC().Format("2006-01-02T15:04:05.000Z"))
+	if e.Skew > 0 {
+		add("audit.skew", w.l.Duration(time.Duration(e.Skew)*time.Millisecond))
+	}
+	add("audit.actor", row.Actor)
+	add("settings.role", row.Role)
+	add("audit.session", e.Session)
+	add("audit.source", e.Source)
+	add("audit.operation", e.Operation)
+	add("audit.object", e.Object)
+	add("audit.hash", e.Hash)
+	add("audit.purpose", w.purpose(e.Purpose))
+	add("audit.class", e.LogClass)
+	var keys []string
+	for k := range e.Detail {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		out = append(out, templates.Pair{Label: k, Value: e.Detail[k]})
+	}
+	return out
+}
+
+// auditProof is the stand-alone proof that the entry is in the signed log.
+func (s *Server) auditProof(c echo.Context) error {
+	n, err := auditSeq(c)
+	if err != nil {
+		return err
+	}
+	if err := s.note(c, audit.Event{Operation: "audit.export", Object: "audit/" + strconv.FormatInt(n, 10), Outcome: "ok"}); err != nil {
+		return err
+	}
+	p, err := s.d.Audit.Inclusion(n)
+	if err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return err
+	}
+	attach(c.Response(), "farol-log-"+strconv.FormatInt(n, 10)+".json", "application/json")
+	_, err = c.Response().Write(b)
+	return err
+}

@@ -1,0 +1,99 @@
+package web
+
+import (
+	"context"
+	"time"
+
+	"farol/internal/auth"
+	"farol/internal/record"
+)
+
+// Machine is what the appliance itself does for the console. Errors that a
+// person may read are *i18n.Error.
+type Machine interface {
+	Claim() *auth.Claim
+	Version() string
+	Fingerprint() string // of the TLS certificate
+	Health(ctx context.Context) (Health, error)
+	// Bind checks the credentials with DingTalk and keeps them sealed.
+	Bind(ctx context.Context, b Binding) error
+	// ConsentURL is DingTalk's consent page; its "state" is made by the machine
+	// and good for one answer.
+	ConsentURL(ctx context.Context, redirect string) (string, error)
+	CompleteConsent(ctx context.Context, state, code string) (Consented, error)
+	Coverage(ctx context.Context) ([]CoverageRow, error)
+	Enrol(ctx context.Context, address, code string) error // the off-site node
+	Offsite(ctx context.Context) Offsite
+	// Kit splits the root key into n shares of which any k open it. They are
+	// shown once; the kit counts only after ConfirmKit.
+	Kit(ctx context.Context, n, k int) ([]string, error)
+	ConfirmKit(ctx context.Context, shares []string) error
+	FinishSetup(ctx context.Context) error
+	Verify(ctx context.Context, by string) error // starts an integrity check; Health tells
+	Points(ctx context.Context) ([]Point, error) // points in time that can be looked at
+}
+
+// Binding is what an administrator types to bind DingTalk.
+type Binding struct {
+	Region       string // china, international, custom
+	BaseURL      string // with region custom
+	ClientID     string
+	ClientSecret string
+}
+
+// Consented is a member who agreed.
+type Consented struct {
+	Person, Name, Corp string
+	First              bool // the first one: his rights are used for drive access
+}
+
+// CoverageRow says of one kind by one route what can be had.
+type CoverageRow struct {
+	Kind   record.Kind
+	Route  string
+	State  string // captured, partial, unavailable, consent
+	Reason string // message id
+	Args   []any
+	N, M   int // members who consented, of how many
+}
+
+// Offsite is how the off-site node stands.
+type Offsite struct {
+	Set, Connected bool
+	Address        string
+	Lag            time.Duration
+	BehindBytes    int64
+	LastAck        time.Time
+	CheckpointSize int64  // log entries that the node has witnessed
+	Problem        string // message id
+}
+
+// Point is a moment the archive can be seen at.
+type Point struct {
+	Seq  uint64
+	Time time.Time
+	Note string
+}
+
+// Place is one disk of the archive.
+type Place struct {
+	Path                       string
+	Total, Free, Used, Reserve int64
+}
+
+// Health is the state of the archive.
+type Health struct {
+	Places         []Place
+	JournalBytes   int64
+	JournalCommits int64
+	LastFold       time.Time
+	Points         int
+	Damage         int
+
+	Checking              bool
+	CheckDone, CheckTotal int64
+	CheckedAt             time.Time
+	CheckTook             time.Duration
+	CheckedRecords        int64
+	CheckedBytes          int64
+}

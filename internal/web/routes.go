@@ -1,0 +1,143 @@
+package web
+
+import (
+	"github.com/labstack/echo/v4"
+
+	"farol/internal/policy"
+	"farol/static"
+)
+
+// Forms, as programs may fill them in too (k of n shares open the key):
+//
+//	POST /setup/claim     code
+//	POST /setup/admin     name password secret totp       GET shows secret, and data-otpauth on the QR figure
+//	POST /setup/dingtalk  region=china|international|custom base_url client_id client_secret
+//	GET  /setup/dingtalk/consent                          303 to DingTalk, back at /setup/dingtalk/callback
+//	POST /setup/scope     include=<dept>:<kind>… or all=1
+//	POST /setup/storage   offsite_address offsite_code    both empty = skip
+//	POST /setup/kit/make  n k                             200 with the shares, once
+//	POST /setup/kit       share…
+//	POST /setup/start     mode=full
+//	POST /login           name password totp next
+//	POST /stepup          totp next                       with again=post the other fields go on to next
+//	POST /purpose         purpose next
+//	POST /scope           include… save=1, or include… toggle=<dept>:<kind>
+//	POST /backup/start    mode=full|incremental           POST /backup/cancel, /backup/pause paused=0|1
+//	GET  /search          q kind dept from to in before
+//	POST /restore/run     kind dept container as_of from to target=zip|dingtalk
+//	GET  /api/progress, /api/status                       the figures of the pages as JSON
+
+// route is one line of the console's table of contents: what an auditor reads.
+type route struct {
+	method, path string
+	handler      echo.HandlerFunc
+	access       access
+}
+
+// access is who may use a route.
+type access struct {
+	name    string        // shown by the route test and to an auditor
+	action  policy.Action // needed, "" when none
+	open    bool          // without a session
+	claim   bool          // only before there is an account
+	content bool          // a purpose is needed
+	fresh   bool          // a code of the last five minutes is needed
+}
+
+var (
+	open   = access{name: "open", open: true}
+	claim  = access{name: "claim", open: true, claim: true}
+	signed = access{name: "signed in"}
+)
+
+func may(a policy.Action) access { return access{name: string(a), action: a} }
+
+// forContent asks for a purpose first.
+func (a access) forContent() access { a.name += ", purpose"; a.content = true; return a }
+
+// andFresh asks for a fresh code first.
+func (a access) andFresh() access { a.name += ", fresh code"; a.fresh = true; return a }
+
+func (s *Server) routes() []route {
+	read, find, operate, configure := may(policy.Read).forContent(), may(policy.Search).forContent(), may(policy.Operate), may(policy.Configure)
+	return []route{
+		{"GET", "/healthz", s.healthz, open},
+		{"GET", static.Prefix + "*", echo.WrapHandler(static.Handler()), open},
+		{"POST", "/look", s.look, open},
+		{"GET", "/login", s.loginForm, open},
+		{"POST", "/login", s.login, open},
+
+		{"GET", "/setup", s.setupHome, open},
+		{"GET", "/setup/claim", s.claimForm, claim},
+		{"POST", "/setup/claim", s.claim, claim},
+		{"GET", "/setup/admin", s.adminForm, claim},
+		{"GET", "/setup/admin/qr.png", s.adminQR, claim},
+		{"POST", "/setup/admin", s.admin, claim},
+		{"GET", "/setup/dingtalk", s.bindForm, configure},
+		{"POST", "/setup/dingtalk", s.bind, configure},
+		{"GET", "/setup/dingtalk/consent", s.setupConsent, configure},
+		{"GET", "/setup/dingtalk/callback", s.setupCallback, open},
+		{"GET", "/setup/scope", s.setupScopeForm, configure},
+		{"POST", "/setup/scope", s.setupScope, configure},
+		{"GET", "/setup/storage", s.storageForm, configure},
+		{"POST", "/setup/storage", s.storage, configure},
+		{"GET", "/setup/kit", s.kitForm, configure},
+		{"POST", "/setup/kit/make", s.kitMake, configure},
+		{"POST", "/setup/kit", s.kitConfirm, configure},
+		{"GET", "/setup/run", s.firstRun, configure},
+		{"POST", "/setup/start", s.firstStart, configure},
+
+		{"GET", "/", s.dashboard, signed},
+		{"GET", "/status/band", s.band, signed},
+		{"POST", "/logout", s.logout, signed},
+		{"GET", "/session/keep", s.keep, signed},
+		{"POST", "/session/end", s.endSession, signed},
+		{"GET", "/stepup", s.stepUpForm, signed},
+		{"POST", "/stepup", s.stepUp, signed},
+		{"GET", "/purpose", s.purposeForm, signed},
+		{"POST", "/purpose", s.purpose, signed},
+		{"GET", "/settings", s.settings, signed},
+
+		{"GET", "/backup", s.backup, operate},
+		{"POST", "/backup/start", s.backupStart, operate},
+		{"POST", "/backup/cancel", s.backupCancel, operate},
+		{"POST", "/backup/pause", s.backupPause, configure},
+		{"POST", "/backup/schedule", s.backupSchedule, configure.andFresh()},
+		{"GET", "/events/backup", s.backupEvents, operate},
+		{"GET", "/events/backup/short", s.backupEventsShort, operate},
+		{"GET", "/api/progress", s.apiProgress, operate},
+		{"GET", "/api/status", s.apiStatus, operate},
+		{"GET", "/scope", s.scopeForm, configure},
+		{"POST", "/scope", s.scope, configure},
+		{"GET", "/consents", s.consents, configure},
+		{"POST", "/consents/invite", s.invite, configure.andFresh()},
+		{"GET", "/consent/join/:token", s.join, open},
+		{"GET", "/consent/join/:token/go", s.joinGo, open},
+		{"GET", "/consent/callback", s.joinCallback, open},
+
+		{"GET", "/archive", s.archiveHome, read},
+		{"GET", "/archive/:kind", s.containers, read},
+		{"GET", "/archive/:kind/:id", s.container, read},
+		{"GET", "/record/:id", s.record, read},
+		{"GET", "/record/:id/reveal", s.reveal, read.andFresh()},
+		{"GET", "/record/:id/blob/:n", s.blobShow, read},
+		{"GET", "/record/:id/blob/:n/download", s.blobTake, may(policy.Export).forContent().andFresh()},
+		{"GET", "/record/:id/proof.json", s.proof, may(policy.Export).forContent().andFresh()},
+		{"GET", "/search", s.search, find},
+
+		{"GET", "/restore", s.restoreForm, may(policy.Restore).forContent()},
+		{"POST", "/restore/run", s.restoreRun, may(policy.Restore).forContent().andFresh()},
+		{"GET", "/restore/job/:id", s.restoreJob, may(policy.Restore).forContent()},
+		{"POST", "/restore/cancel/:id", s.restoreCancel, may(policy.Restore).forContent()},
+		{"GET", "/events/restore/:id", s.restoreEvents, may(policy.Restore).forContent()},
+
+		{"GET", "/audit", s.auditList, may(policy.Audit)},
+		{"POST", "/audit/verify", s.auditVerify, may(policy.Audit)},
+		{"GET", "/audit/:seq", s.auditEntry, may(policy.Audit)},
+		{"GET", "/audit/:seq/proof.json", s.auditProof, may(policy.Audit).andFresh()},
+
+		{"GET", "/assurance", s.assurance, operate},
+		{"POST", "/assurance/verify", s.assuranceVerify, operate},
+		{"POST", "/assurance/offsite", s.assuranceOffsite, configure.andFresh()},
+	}
+}

@@ -1,0 +1,43 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"farol/internal/audit"
+	"farol/internal/policy"
+	"farol/templates"
+	"farol/templates/ui"
+)
+
+func (s *Server) settings(c echo.Context) error {
+	ctx, v, w := c.Request().Context(), visitOf(c), s.words(c)
+	p := templates.Settings{Shell: s.shell(c, w.t("settings.title"), "/settings"), Name: v.session.User.Name, Configure: policy.May(v.subject(), policy.Configure, w.now)}
+	for _, t := range []string{"", "light", "dark"} {
+		p.Themes = append(p.Themes, ui.Choice{Value: t, Label: w.t("theme." + or(t, "system")), On: t == v.theme})
+	}
+	list, err := s.d.Accounts.Sessions(ctx, v.session.User.ID)
+	if err != nil {
+		p.SessionsErr = s.broken(c, "sessions", err).Broken
+	}
+	for _, x := range list {
+		p.Sessions = append(p.Sessions, templates.SessionRow{ID: x.ID, Agent: x.Agent, Source: x.Source, Since: w.moment(x.Created), Seen: w.moment(x.Seen), Here: x.ID == v.session.ID})
+	}
+	p.Machine = []templates.Pair{{Label: w.t("settings.version"), Value: s.d.Machine.Version()}, {Label: w.t("settings.fingerprint"), Value: s.d.Machine.Fingerprint()}}
+	if p.Configure && s.standing(ctx).bound {
+		p.Coverage, p.CoverageErr = s.coverage(c)
+	}
+	return render(c, http.StatusOK, p)
+}
+
+func (s *Server) endSession(c echo.Context) error {
+	id := c.FormValue("id")
+	if err := s.note(c, audit.Event{Operation: "logout", Object: "session/" + blind(id), Outcome: "ok"}); err != nil {
+		return err
+	}
+	if err := s.d.Accounts.End(c.Request().Context(), visitOf(c).session.User.ID, id); err != nil {
+		return err
+	}
+	return seeOther(c, "/settings?done=session")
+}

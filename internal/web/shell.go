@@ -1,0 +1,92 @@
+package web
+
+import (
+	"github.com/labstack/echo/v4"
+
+	"farol/internal/auth"
+	"farol/internal/policy"
+	"farol/internal/record"
+	"farol/templates"
+	"farol/templates/ui"
+)
+
+// shell is the frame of a page for the signed-in reader. here is the path of
+// the page in the rail.
+func (s *Server) shell(c echo.Context, title, here string) templates.Shell {
+	v, w := visitOf(c), s.words(c)
+	f := s.standing(c.Request().Context())
+	sub := v.subject()
+	sh := templates.Shell{Title: title, Firm: f.firm, Version: s.d.Machine.Version(), Path: v.next, Theme: v.theme, User: v.session.User.Shown, Role: w.role(v.session.User.Role),
+		Say: f.say(w), Todo: len(f.todos(w, sub)), Idle: int(auth.Idle.Seconds()), Nav: s.nav(w, sub, here)}
+	if !policy.May(sub, policy.Operate, w.now) { // the action would answer 403
+		sh.Say.Action = ""
+	}
+	if id := c.QueryParam("done"); id != "" {
+		sh.Toast = toast(w, id)
+	}
+	return sh
+}
+
+// done are the acts that a page may speak of after a redirect; the address
+// carries only the name, so that nobody can put words into the page.
+var done = map[string]bool{"scope": true, "schedule": true, "paused": true, "resumed": true, "started": true, "cancelled": true, "look": true, "offsite": true, "verify": true,
+	"session": true, "purpose": true, "logcheck": true}
+
+func toast(w words, id string) *templates.Toast {
+	if !done[id] {
+		return nil
+	}
+	return &templates.Toast{State: ui.Safe, Text: w.t("done." + id)}
+}
+
+func (s *Server) nav(w words, sub policy.Subject, here string) []templates.NavItem {
+	can := func(a policy.Action) bool { return policy.May(sub, a, w.now) }
+	var out []templates.NavItem
+	add := func(ok bool, label, icon, href string, subs ...templates.NavItem) {
+		if !ok {
+			return
+		}
+		n := templates.NavItem{Label: w.t(label), Icon: icon, Href: href, Here: href == here, Open: href == here, Sub: subs}
+		for i := range n.Sub {
+			if n.Sub[i].Here = n.Sub[i].Href == here; n.Sub[i].Here {
+				n.Open, n.Here = true, false
+			}
+		}
+		out = append(out, n)
+	}
+	item := func(label, href string) templates.NavItem { return templates.NavItem{Label: w.t(label), Href: href} }
+	add(true, "nav.home", "lighthouse", "/")
+	var backups []templates.NavItem
+	if can(policy.Configure) {
+		backups = []templates.NavItem{item("nav.runs", "/backup"), item("nav.scope", "/scope"), item("nav.consents", "/consents")}
+	}
+	add(can(policy.Operate), "nav.backup", "database-backup", "/backup", backups...)
+	var kinds []templates.NavItem
+	for _, k := range record.Kinds {
+		kinds = append(kinds, item("kind."+string(k), "/archive/"+string(k)))
+	}
+	add(can(policy.Read), "nav.archive", "archive", "/archive", kinds...)
+	add(can(policy.Search), "nav.search", "file-search", "/search")
+	add(can(policy.Restore), "nav.restore", "life-buoy", "/restore")
+	add(can(policy.Operate), "nav.assurance", "anchor", "/assurance")
+	add(can(policy.Audit), "nav.compliance", "scale", "/audit", item("nav.audit", "/audit"))
+	add(true, "nav.settings", "settings", "/settings")
+	return out
+}
+
+// bare is the frame of a page without a session.
+func (s *Server) bare(c echo.Context, title string) templates.Bare {
+	v := visitOf(c)
+	return templates.Bare{Title: title, Theme: v.theme, Path: v.next}
+}
+
+// band answers the band's poll.
+func (s *Server) band(c echo.Context) error {
+	sh := s.shell(c, "", "")
+	return part(c, templates.Band(sh.Say))
+}
+
+func (s *Server) healthz(c echo.Context) error { return c.String(200, "ok\n") }
+
+// archivePath is where a kind's containers are listed.
+func archivePath(k record.Kind) string { return "/archive/" + string(k) }
