@@ -235,10 +235,13 @@ func (a *Appliance) openViews(ctx context.Context) (err error) {
 	return nil
 }
 
-func (a *Appliance) dropCatalog() error {
+func (a *Appliance) dropCatalog() error { return a.drop("catalog.db") }
+
+// drop removes a database file with what SQLite keeps beside it.
+func (a *Appliance) drop(name string) error {
 	var errs []error
 	for _, ext := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(filepath.Join(a.cfg.StateDir, "catalog.db"+ext)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.Remove(filepath.Join(a.cfg.StateDir, name+ext)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}

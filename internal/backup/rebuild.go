@@ -3,12 +3,14 @@ package backup
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
 
+	"farol/internal/archive"
 	"farol/internal/catalog"
 	"farol/internal/connector"
 	"farol/internal/record"
@@ -52,6 +54,17 @@ func (e *Engine) Rebuild(ctx context.Context, progress func(n int64)) error {
 	return e.loadKnown(ctx)
 }
 
+// walk is Archive.WalkIf. What cannot be read is logged and left out: the rest
+// must be found all the same.
+func (e *Engine) walk(ctx context.Context, want func(record.Ref) bool, fn archive.WalkFunc) error {
+	err := e.d.Archive.WalkIf(ctx, want, fn)
+	if errors.Is(err, archive.ErrCorrupt) && ctx.Err() == nil {
+		e.d.Log.ErrorContext(ctx, "part of the archive cannot be read and is missing in the catalog", "err", err)
+		return nil
+	}
+	return err
+}
+
 func describes(ref record.Ref) bool {
 	return ref.Kind == record.Contacts || connector.IsDescribing(ref)
 }
@@ -66,7 +79,7 @@ type book struct {
 // they were over time, and how many records it took.
 func (e *Engine) rebuildKnown(ctx context.Context, into *catalog.Rebuild) (books []book, n int64, err error) {
 	var all []walked
-	err = e.d.Archive.WalkIf(ctx, describes, func(rec record.Record, loc record.Loc, seq uint64, index int) error {
+	err = e.walk(ctx, describes, func(rec record.Record, loc record.Loc, seq uint64, index int) error {
 		all = append(all, walked{rec, loc, seq, index})
 		return nil
 	})
@@ -137,7 +150,7 @@ func (e *Engine) rebuildRest(ctx context.Context, into *catalog.Rebuild, books [
 	g.Go(func() error {
 		defer close(read)
 		var part []walked
-		err := e.d.Archive.WalkIf(ctx, func(ref record.Ref) bool { return !describes(ref) }, func(rec record.Record, loc record.Loc, seq uint64, index int) error {
+		err := e.walk(ctx, func(ref record.Ref) bool { return !describes(ref) }, func(rec record.Record, loc record.Loc, seq uint64, index int) error {
 			part = append(part, walked{rec, loc, seq, index})
 			if len(part) < rebuildPart {
 				return nil

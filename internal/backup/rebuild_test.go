@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -188,6 +189,14 @@ func TestARebuiltCatalogEqualsTheOneLost(t *testing.T) {
 	}
 	b.run(t, Full)
 	b.compare(t)
+}
+
+// idle waits for a run that the engine began by itself.
+func (b *bench) idle(t *testing.T) {
+	t.Helper()
+	if err := b.Wait(t.Context()); err != nil && !errors.Is(err, ErrIdle) {
+		t.Fatal(err)
+	}
 }
 
 // realRecords reads real conversations, or makes some up.
