@@ -195,7 +195,7 @@ func TestRunWorksOnceANight(t *testing.T) {
 		refill()
 		sw := New(Deps{Archive: s, Audit: s, Rules: func(context.Context) (Rules, error) { return Default, nil },
 			Alarm: func(context.Context) (bool, error) { tries++; return false, nil },
-			Now: func() time.Time { refill(); return time.Now() }})
+			Now:   func() time.Time { refill(); return time.Now() }})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*24*time.Hour)
 		defer cancel()
 		if err := sw.Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
