@@ -13,8 +13,10 @@ import (
 	"farol/internal/backup"
 	"farol/internal/catalog"
 	"farol/internal/connector/all"
+	"farol/internal/db"
 	"farol/internal/dingtalk"
 	"farol/internal/keys"
+	"farol/internal/settings"
 )
 
 // Rebuilt is what a rebuild did.
@@ -37,7 +39,16 @@ func RebuildCatalog(ctx context.Context, cfg Config, log *slog.Logger, progress 
 	if err := a.openKeys(); err != nil {
 		return r, err
 	}
-	a.archive, err = archive.Open(ctx, cfg.ArchiveDir, a.root, archive.Options{Log: log, ECC: cfg.ECC, Reserve: cfg.Reserve, Offsite: true})
+	a.box = keys.NewBox(a.root.Derive("control"))
+	if a.control, err = db.Open(ctx, filepath.Join(cfg.StateDir, "control.db"), db.Control, nil); err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, a.control.Close()) }()
+	a.settings = settings.New(a.control, a.box)
+	if err := errors.Join(a.openSender(ctx), a.openPlaces(ctx)); err != nil { // a damaged file comes back from them
+		return r, err
+	}
+	a.archive, err = archive.Open(ctx, cfg.ArchiveDir, a.root, archive.Options{Log: log, ECC: cfg.ECC, Reserve: cfg.Reserve, Offsite: true, Fetch: a.fetch})
 	if errors.Is(err, archive.ErrLocked) {
 		return r, ErrRunning
 	} else if err != nil {

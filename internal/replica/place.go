@@ -27,10 +27,11 @@ import (
 // PlaceConfig says where a further copy lies. It holds secrets: it is kept
 // sealed.
 type PlaceConfig struct {
-	ID      string `json:"id"`   // given by AddPlace
-	Name    string `json:"name"` // what people call it
-	Kind    string `json:"kind"` // dir, s3 or sftp
-	Path    string `json:"path"` // folder, or prefix inside the bucket
+	ID      string `json:"id"`      // given by AddPlace
+	Archive string `json:"archive"` // likewise: whose copy it is
+	Name    string `json:"name"`    // what people call it
+	Kind    string `json:"kind"`    // dir, s3 or sftp
+	Path    string `json:"path"`    // folder, or prefix inside the bucket
 	Host    string `json:"host,omitempty"`
 	Bucket  string `json:"bucket,omitempty"`
 	Region  string `json:"region,omitempty"`
@@ -41,6 +42,8 @@ type PlaceConfig struct {
 	Plain   bool   `json:"plain,omitempty"`    // s3: without TLS, on a trusted wire only
 	Mounted bool   `json:"mounted,omitempty"`  // dir: it was a disk of its own when it was added
 	Retired bool   `json:"retired,omitempty"`
+	Country string `json:"country"`          // where the bytes lie: MO, or a law of its own applies
+	Filing  string `json:"filing,omitempty"` // the approval that lets them leave Macau
 }
 
 // placeMark is the marker file: without it the place is not there.
@@ -68,18 +71,20 @@ func openTarget(cfg PlaceConfig) (target, error) {
 	return nil, fmt.Errorf("no storage place of kind %q", cfg.Kind)
 }
 
+// Abroad reports a place whose bytes would leave Macau without an approval.
+func (c PlaceConfig) Abroad() bool { return c.Country != "MO" && c.Filing == "" }
+
 // Place is one further copy of an archive and its audit log: every file of the
 // repository under its own name, the journal and the log in parts. Nothing in
 // it is ever changed but the three files kopia itself overwrites, whose older
 // versions stay beside, and nothing goes but journal that was folded. What it holds is asked of the place itself, so no
 // state of ours can be wrong about it. It is safe for concurrent use.
 type Place struct {
-	cfg     PlaceConfig
-	t       target
-	archive string
-	log     *slog.Logger
-	now     func() time.Time
-	wake    chan struct{}
+	cfg  PlaceConfig
+	t    target
+	log  *slog.Logger
+	now  func() time.Time
+	wake chan struct{}
 
 	work   sync.Mutex       // held by whoever writes to the place
 	listed bool             // what follows is what the place holds; guarded by work
@@ -137,7 +142,7 @@ func AddPlace(ctx context.Context, cfg PlaceConfig, archiveID string) (PlaceConf
 	default:
 		return fail(err)
 	}
-	m.Retired = time.Time{}
+	cfg.Archive, m.Retired = archiveID, time.Time{}
 	if err := writeMark(ctx, t, m); err != nil {
 		return fail(err)
 	}
@@ -175,14 +180,14 @@ func writeMark(ctx context.Context, t target, m placeMark) error {
 
 // NewPlace returns the copy of the archive at a place that was added. It
 // touches nothing yet: a place that is not there now may come back.
-func NewPlace(cfg PlaceConfig, archiveID string, log *slog.Logger, now func() time.Time) *Place {
+func NewPlace(cfg PlaceConfig, log *slog.Logger, now func() time.Time) *Place {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	if now == nil {
 		now = time.Now
 	}
-	p := &Place{cfg: cfg, archive: archiveID, log: log, now: now, wake: make(chan struct{}, 1)}
+	p := &Place{cfg: cfg, log: log, now: now, wake: make(chan struct{}, 1)}
 	p.status.State = "new"
 	return p
 }
@@ -231,7 +236,7 @@ func (p *Place) open(ctx context.Context) error {
 	switch {
 	case errors.Is(err, ErrUnknown), err == nil && m.Place != p.cfg.ID:
 		err = ErrGone
-	case err == nil && m.Archive != p.archive:
+	case err == nil && m.Archive != p.cfg.Archive:
 		err = ErrForeign
 	case err == nil && !m.Retired.IsZero():
 		return ErrRetired // the connection stays: it may be asked to erase
@@ -602,15 +607,15 @@ func (p *Place) Verify(ctx context.Context, a *archive.Archive, progress func(do
 // File gives one file of the copy, for healing: a name of the put log, or
 // "journal/" and a journal file's name. It returns [ErrUnknown] for others.
 func (p *Place) File(ctx context.Context, name string) ([]byte, error) {
-	p.work.Lock()
-	defer p.work.Unlock()
-	if err := p.open(ctx); err != nil {
+	q := NewPlace(p.cfg, p.log, p.now) // a connection of its own: a long copy must not hold up healing
+	defer q.Close()
+	if err := q.open(ctx); err != nil {
 		return nil, err
 	}
 	if file, ok := strings.CutPrefix(name, "journal/"); ok {
-		return p.join(ctx, "journal/"+file+"/")
+		return q.join(ctx, "journal/"+file+"/")
 	}
-	b, _, err := p.t.get(ctx, "archive/"+name)
+	b, _, err := q.t.get(ctx, "archive/"+name)
 	return b, err
 }
 
@@ -658,14 +663,13 @@ func FetchPlace(ctx context.Context, cfg PlaceConfig, dir, logDir string, progre
 	if err := t.check(ctx); err != nil {
 		return fmt.Errorf("fetch the copy: %w", err)
 	}
-	m, err := readMark(ctx, t)
-	if errors.Is(err, ErrUnknown) {
+	if _, err = readMark(ctx, t); errors.Is(err, ErrUnknown) {
 		err = ErrGone
 	}
 	if err != nil {
 		return fmt.Errorf("fetch the copy: %w", err)
 	}
-	p := &Place{cfg: cfg, t: t, archive: m.Archive, log: slog.New(slog.DiscardHandler), now: time.Now}
+	p := &Place{cfg: cfg, t: t, log: slog.New(slog.DiscardHandler), now: time.Now}
 	if err := p.fetch(ctx, dir, logDir, progress); err != nil {
 		return fmt.Errorf("fetch the copy: %w", err)
 	}

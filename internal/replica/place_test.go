@@ -92,7 +92,7 @@ func aPlace(t *testing.T, cfg PlaceConfig, dir string) {
 	if _, err := AddPlace(ctx, cfg, strings.Repeat("0", 32)); !errors.Is(err, ErrForeign) {
 		t.Fatalf("another archive was let in: %v", err)
 	}
-	p := NewPlace(cfg, c.a.ID(), nil, nil)
+	p := NewPlace(cfg, nil, nil)
 	defer p.Close()
 	for round := range 3 {
 		c.live(t, round*30)
@@ -219,7 +219,7 @@ func TestAVanishedMountIsNotAnEmptyDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := NewPlace(cfg, c.a.ID(), nil, nil)
+	p := NewPlace(cfg, nil, nil)
 	defer p.Close()
 	if err := p.Sync(ctx, c.a, c.log); err != nil {
 		t.Fatal(err)
@@ -266,7 +266,7 @@ func TestAVanishedMountIsNotAnEmptyDisk(t *testing.T) {
 		t.Fatalf("a folder with something in it was taken: %v", err)
 	}
 	cfg.Mounted = true // as if it had been a disk of its own, which it is not now
-	if err := NewPlace(cfg, c.a.ID(), nil, nil).Sync(ctx, c.a, c.log); !errors.Is(err, ErrGone) {
+	if err := NewPlace(cfg, nil, nil).Sync(ctx, c.a, c.log); !errors.Is(err, ErrGone) {
 		t.Fatalf("a mount that is none any more: %v", err)
 	}
 }
