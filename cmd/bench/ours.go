@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -115,8 +117,10 @@ func listFiles(dir string) ([]string, error) {
 	return out, err
 }
 
-// putFiles takes every file below Src as an attachment, as many at a time as
-// there are cores, and folds: what a first full backup does with files.
+// lanes is how many files the product fetches at the same time.
+const lanes = 4
+
+// putFiles takes every file below Src as an attachment and folds: what a first full backup does with files.
 func putFiles(ctx context.Context, j job) (any, error) {
 	paths, err := listFiles(j.Src)
 	if err != nil {
@@ -132,7 +136,7 @@ func putFiles(ctx context.Context, j job) (any, error) {
 		paths = paths[len(part):]
 		b := archive.Batch{Records: make([]record.Record, len(part))}
 		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(runtime.GOMAXPROCS(0))
+		g.SetLimit(lanes)
 		for i, path := range part {
 			g.Go(func() error {
 				rel, err := filepath.Rel(j.Src, path)
@@ -246,7 +250,7 @@ func restoreAll(ctx context.Context, j job) (any, error) {
 			if err != nil {
 				return errors.Join(err, f.Close())
 			}
-			sum, err := record.HashReader(io.TeeReader(in, f))
+			sum, err := hashInto(f, in)
 			if err == nil && sum != r.Blobs[0].SHA256 {
 				err = archive.ErrCorrupt
 			}
@@ -258,6 +262,17 @@ func restoreAll(ctx context.Context, j job) (any, error) {
 		return nil, err
 	}
 	return nil, a.Close()
+}
+
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
+
+// hashInto copies r to w and hashes it on the way.
+func hashInto(w io.Writer, r io.Reader) (record.Hash, error) {
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	h := sha256.New()
+	_, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(h, w)}, struct{ io.Reader }{r}, *buf)
+	return record.Hash(h.Sum(nil)), err
 }
 
 // plainCopy copies and hashes the same files: nothing can be quicker.
@@ -287,7 +302,7 @@ func plainCopy(ctx context.Context, j job) (any, error) {
 			if err != nil {
 				return err
 			}
-			_, err = record.HashReader(io.TeeReader(in, f))
+			_, err = hashInto(f, in)
 			return errors.Join(err, f.Close())
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/kopia/kopia/repo/object"
@@ -46,7 +47,9 @@ func (a *Archive) PutBlob(ctx context.Context, name string, size int64, r io.Rea
 	if err := a.room(max(size, 0)); err != nil {
 		return fail(err)
 	}
-	head := make([]byte, maxInline+1)
+	pooled := buffers.Get().(*[]byte)
+	defer buffers.Put(pooled)
+	head := (*pooled)[:maxInline+1]
 	n, err := io.ReadFull(r, head)
 	small := err == io.EOF || err == io.ErrUnexpectedEOF
 	if err != nil && !small {
@@ -101,7 +104,12 @@ func (a *Archive) dropInline(id string) {
 	}
 }
 
-// putDirect streams head and the rest of r into a kopia object.
+// buffers are reused: clearing a new one for each file costs as much as
+// sealing it.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
+
+// putDirect streams head and the rest of r into a kopia object. head lies at
+// the beginning of a buffer that may be overwritten.
 func (a *Archive) putDirect(ctx context.Context, head []byte, done bool, size int64, r io.Reader) (b record.Blob, err error) {
 	a.direct.RLock()
 	defer a.direct.RUnlock()
@@ -130,9 +138,6 @@ func (a *Archive) putDirect(ctx context.Context, head []byte, done bool, size in
 		}
 		if err := ctx.Err(); err != nil {
 			return b, err
-		}
-		if cap(buf) < 256<<10 {
-			buf = make([]byte, 256<<10)
 		}
 		m, err := io.ReadFull(r, buf[:cap(buf)])
 		buf = buf[:m]

@@ -122,14 +122,34 @@ func (b *blobs) GetBlobFromPath(ctx context.Context, _, path string, offset, len
 		return err
 	}
 	defer f.Close()
-	var r io.Reader = f
 	if length >= 0 {
-		r = io.NewSectionReader(f, offset, length)
+		return readPart(f, offset, length, out)
 	}
-	if _, err := io.Copy(out, r); err != nil {
+	if _, err := io.Copy(out, f); err != nil {
 		return err
 	}
 	return blob.EnsureLengthExactly(out.Length(), length)
+}
+
+// readPart reads a part of a blob with as few calls as buffers allow.
+func readPart(f *os.File, offset, length int64, out blob.OutputBuffer) error {
+	pooled := buffers.Get().(*[]byte)
+	defer buffers.Put(pooled)
+	for length > 0 {
+		buf := (*pooled)[:min(length, int64(len(*pooled)))]
+		n, err := f.ReadAt(buf, offset)
+		if _, werr := out.Write(buf[:n]); werr != nil {
+			return werr
+		}
+		if err == io.EOF {
+			return blob.EnsureLengthExactly(out.Length(), int64(out.Length())+length-int64(n))
+		}
+		if err != nil {
+			return err
+		}
+		offset, length = offset+int64(n), length-int64(n)
+	}
+	return nil
 }
 
 func (b *blobs) GetMetadataFromPath(ctx context.Context, _, path string) (blob.Metadata, error) {
