@@ -172,8 +172,8 @@ func (w *writer) row(ctx context.Context, seq uint64, r *Row, doc string) error 
 			return err
 		}
 	}
-	id := w.slot(r.Time)
-	for {
+	id, step := w.slot(r.Time), int64(1)
+	for tries := 0; ; tries++ {
 		res, err := w.insert.ExecContext(ctx, id, cont, r.Dept, kind, int(r.Class), author, r.Time.UnixMilli(), item, ver64(r.Ver), r.State,
 			seq, r.Index, r.Bytes, seg, r.Loc.Off, r.Loc.Len)
 		if err != nil {
@@ -184,7 +184,12 @@ func (w *writer) row(ctx context.Context, seq uint64, r *Row, doc string) error 
 		} else if n == 1 {
 			break
 		}
-		id++ // taken
+		// Taken. Where thousands of rows share a few seconds, as after a mass
+		// import, the next free slot may be far.
+		id += step
+		if tries > 8 {
+			step *= 2
+		}
 	}
 	w.took(r.Time, id)
 	if doc != "" {

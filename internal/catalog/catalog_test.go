@@ -182,3 +182,32 @@ func TestTheFileHoldsNoPlaintext(t *testing.T) {
 		}
 	}
 }
+
+// TestAMassImportOfTheSameSecondsStaysQuick applies 40,000 items that share a
+// few minutes, as after a move of files, in portions that come back to the
+// same seconds again and again.
+func TestAMassImportOfTheSameSecondsStaysQuick(t *testing.T) {
+	c := open(t, filepath.Join(t.TempDir(), "c.db"))
+	start := time.Now()
+	for seq := range 40 {
+		var rows []Row
+		for i := range 1000 {
+			r := message(seq*1000+i, 1, "")
+			r.Time = time.Unix(1.7e9+int64(i%200)*7, 0).UTC()
+			rows = append(rows, r)
+		}
+		if err := c.Apply(t.Context(), uint64(seq+1), rows); err != nil {
+			t.Fatal(err)
+		}
+		if seq == 20 {
+			clear(c.free) // as a restart does
+		}
+	}
+	hits, err := c.Page(t.Context(), all, PageQuery{Container: c.ContainerID(record.Chat, "group1"), Limit: 50_000})
+	if err != nil || len(hits) != 40_000 {
+		t.Fatal(len(hits), err)
+	}
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
