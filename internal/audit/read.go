@@ -126,15 +126,15 @@ func (l *Log) consistency(old int64) ([]tlog.Hash, error) {
 	return p, nil
 }
 
-// Since returns the newest checkpoint with the proof that it extends the log
-// of size old, both of one moment.
-func (l *Log) Since(old int64) (checkpoint []byte, proof []tlog.Hash, err error) {
+// Since returns the newest checkpoint, its size, and the proof that it extends
+// the log of size old, all of one moment.
+func (l *Log) Since(old int64) (checkpoint []byte, size int64, proof []tlog.Hash, err error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if proof, err = l.consistency(min(old, l.tree.N)); err != nil {
-		return nil, nil, err
+		return nil, 0, nil, err
 	}
-	return l.signed, proof, nil
+	return l.signed, l.tree.N, proof, nil
 }
 
 // Raw returns the sealed bytes of entries [from, to) as they lie on disk, for

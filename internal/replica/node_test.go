@@ -135,7 +135,7 @@ func TestARolledBackLogIsRefused(t *testing.T) {
 	c := enrolled(t, n, addr, vk)
 	ctx := t.Context()
 	ship := func(l *audit.Log, old int64) error {
-		cp, proof, err := l.Since(old)
+		cp, _, proof, err := l.Since(old)
 		if err != nil {
 			t.Fatal(err)
 		}

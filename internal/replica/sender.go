@@ -258,7 +258,9 @@ func (s *Sender) log(ctx context.Context, l *audit.Log, st *State) error {
 	if size == 0 || st.Size >= size {
 		return nil
 	}
-	cp, proof, err := l.Since(st.Size)
+	// the log may have grown since its entries were sent: the checkpoint is of
+	// the size that comes with it
+	cp, size, proof, err := l.Since(st.Size)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,9 @@ type space struct {
 // Sources lists the organisation's spaces and one space for each group that a
 // reader is in.
 func (Files) Sources(ctx context.Context, env *connector.Env, found func(connector.Source) error) error {
+	if env.Operator == "" {
+		return fmt.Errorf("list spaces: nobody is named for drive access: %w", dingtalk.ErrConsent)
+	}
 	raws, err := env.Client.Spaces(ctx, env.Operator)
 	if err != nil {
 		return fmt.Errorf("list spaces: %w", err)
