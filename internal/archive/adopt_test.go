@@ -22,7 +22,6 @@ type node struct {
 	mu  sync.Mutex
 	off bool
 	pos Position
-	log []PutEntry
 }
 
 func newNode(t testing.TB) *node { return &node{t: t, dir: filepath.Join(t.TempDir(), "node")} }

@@ -42,7 +42,6 @@ type access struct {
 	claim   bool          // only before there is an account
 	content bool          // a purpose is needed
 	fresh   bool          // a code of the last five minutes is needed
-	quiet   bool          // does not count as using the session's page: no look-up of the band
 }
 
 var (

@@ -52,7 +52,7 @@ func (t *tenant) shares(r *rand.Rand, opt Options) []int {
 func (t *tenant) talk(r *rand.Rand, v *conversation, index, n int) {
 	span := t.epoch.UnixMilli() - v.created - 2*3600000
 	gap := span / int64(n)
-	at := v.created
+	var at int64
 	for made := 0; made < n; {
 		var steps []step
 		switch k := r.IntN(10); {

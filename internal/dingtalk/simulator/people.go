@@ -122,7 +122,7 @@ func (t *tenant) addPeople(n int) {
 			p.name, p.language = hantSurnames[a]+hantGiven[b], "zh-Hant"
 			mail = givenYale[b] + "." + surnamesYale[a]
 		}
-		dept := seats[i%len(seats)]
+		var dept int64
 		if i < len(t.depts)-1 {
 			dept = t.depts[i+1].id // every department has its head
 			p.leads = []int64{dept}

@@ -117,7 +117,9 @@ func writeBody(w http.ResponseWriter, status int, body []byte) {
 func (s *Simulator) dispatch(c *call, raw []byte) (any, error) {
 	rt, path := s.match(c.r.Method, c.r.URL.EscapedPath())
 	if rt == nil {
-		s.violate(c.r, "no such API")
+		if c.r.URL.Path != "/favicon.ico" { // a browser on the consent page asks for it
+			s.violate(c.r, "no such API")
+		}
 		if c.legacy {
 			return nil, legacyError{code: 22, msg: "不合法的请求路径或方法"}
 		}
