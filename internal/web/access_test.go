@@ -273,3 +273,22 @@ func TestTheFirstEventIsTheStateNow(t *testing.T) {
 		t.Errorf("events %v, data %.200v", events, data)
 	}
 }
+
+// TestAnOpenPageDoesNotKeepTheSessionAlive: the band asks every half minute.
+func TestAnOpenPageDoesNotKeepTheSessionAlive(t *testing.T) {
+	h := newHouse(t)
+	h.account("maria", "owner")
+	if err := h.mach.FinishSetup(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	v := h.login("maria")
+	v.head.Set("HX-Request", "true")
+	for range 7 {
+		v.get("/status/band").wants(t, 200)
+		h.clock.pass(4 * time.Minute)
+	}
+	h.clock.pass(3 * time.Minute)
+	if a := v.get("/status/band").wants(t, 401); a.head.Get("HX-Redirect") != "/login" {
+		t.Errorf("the page is sent to %q", a.head.Get("HX-Redirect"))
+	}
+}
