@@ -3,6 +3,7 @@ export CGO_ENABLED ?= 0
 DEMO_DIR ?= .demo
 PORT ?= 8443
 CHATS ?=
+SCALE ?= ci
 GO ?= go
 
 .PHONY: all help demo smoke test check bench generate pages browser-deps clean
@@ -35,9 +36,10 @@ check: ## what CI holds besides the tests: format, generated code, vet, staticch
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-bench: all ## the figures we promise
+bench: all ## the figures we promise, beside restic's and kopia's (SCALE=ci|half|full)
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/restore
 	$(GO) test -run '^$$' -bench . ./internal/archive ./internal/audit ./internal/catalog
+	$(GO) run ./cmd/bench -scale $(SCALE)
 
 generate: ## make the Go code of the templates
 	$(GO) tool templ fmt templates

@@ -83,7 +83,8 @@ func TestTheReadmesMapIsTheCode(t *testing.T) {
 func TestOnlyTheirOwnersImportForeignParts(t *testing.T) {
 	for _, p := range list(t, "./...") {
 		for _, imp := range p.Imports {
-			for prefix, only := range map[string][]string{"github.com/labstack/echo": {"web"}, "github.com/kopia/": {"archive"}, "modernc.org/sqlite": {"db"}} {
+			for prefix, only := range map[string][]string{"github.com/labstack/echo": {"web"}, "github.com/kopia/": {"archive"}, "modernc.org/sqlite": {"db"},
+				"github.com/minio/": {"replica"}, "github.com/pkg/sftp": {"replica"}} {
 				if strings.HasPrefix(imp, prefix) && !slices.Contains(only, owner(p.ImportPath)) {
 					t.Errorf("%s imports %s", p.ImportPath, imp)
 				}

@@ -53,6 +53,7 @@ type Appliance struct {
 	mu      sync.Mutex // guards below
 	client  *dingtalk.Client
 	sender  *replica.Sender
+	places  []*placeRun
 	stop    context.CancelFunc // ends the sender's run
 	states  map[string]consentState
 	checked checkResult
@@ -98,6 +99,9 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 		return nil, err
 	}
 	if err := a.openSender(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.openPlaces(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.openArchive(ctx); err != nil {
@@ -160,7 +164,7 @@ func (a *Appliance) openAudit(ctx context.Context) error {
 
 func (a *Appliance) openArchive(ctx context.Context) (err error) {
 	opt := archive.Options{Log: a.log, ECC: a.cfg.ECC, Reserve: a.cfg.Reserve, OnAppend: a.appended, OnPut: func(archive.PutEntry) { a.wakeSender() },
-		Offsite: a.sender != nil}
+		Offsite: a.sender != nil, Fetch: a.fetch}
 	a.archive, err = archive.Open(ctx, a.cfg.ArchiveDir, a.root, opt)
 	if errors.Is(err, archive.ErrMissing) {
 		made, serr := a.settings.Get(ctx, "archive.made")
@@ -235,10 +239,13 @@ func (a *Appliance) openViews(ctx context.Context) (err error) {
 	return nil
 }
 
-func (a *Appliance) dropCatalog() error {
+func (a *Appliance) dropCatalog() error { return a.drop("catalog.db") }
+
+// drop removes a database file with what SQLite keeps beside it.
+func (a *Appliance) drop(name string) error {
 	var errs []error
 	for _, ext := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(filepath.Join(a.cfg.StateDir, "catalog.db"+ext)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.Remove(filepath.Join(a.cfg.StateDir, name+ext)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}

@@ -48,6 +48,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	a.sendersCtx = ctx
 	a.mu.Unlock()
 	a.runSender()
+	a.runPlaces()
 	g.Go(func() error { return a.engine.Run(ctx) })
 	g.Go(func() error { return a.archive.Run(ctx) })
 	g.Go(func() error {
@@ -55,6 +56,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	})
 	g.Go(func() error { return a.serveControl(ctx, ctl) })
 	g.Go(func() error { return a.copyControl(ctx) })
+	g.Go(func() error { return a.sweep().Run(ctx) })
 	g.Go(func() error { return watchdog(ctx) })
 	a.log.InfoContext(ctx, "farol is ready", "address", ln.Addr().String(), "version", Version)
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {

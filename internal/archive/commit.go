@@ -28,6 +28,7 @@ type pending struct {
 	leaves []record.Hash
 	root   record.Hash
 	sealed *sealedFile
+	ready  *prepared
 
 	done   bool
 	commit *Commit
@@ -55,8 +56,6 @@ func (a *Archive) Commit(ctx context.Context, b Batch) (*Commit, error) {
 		if y := r.Time.UTC().Year(); y < 0 || y > 9999 {
 			return nil, fmt.Errorf("commit: record %d has a time outside the years 0 to 9999", i)
 		}
-		p.hashes[i] = r.Hash()
-		p.leaves[i] = leafHash(r, p.hashes[i])
 		for _, blob := range r.Blobs {
 			d, err := a.blobHeld(ctx, blob)
 			if err != nil {
@@ -71,6 +70,7 @@ func (a *Archive) Commit(ctx context.Context, b Batch) (*Commit, error) {
 	if err := a.room(size); err != nil {
 		return nil, fmt.Errorf("commit: %w", err)
 	}
+	a.prepare(p)
 	p.root = record.Root(p.leaves)
 	if direct {
 		// The frame may name an object only after kopia has it on disk.
@@ -82,12 +82,6 @@ func (a *Archive) Commit(ctx context.Context, b Batch) (*Commit, error) {
 		return nil, fmt.Errorf("commit: %w", err)
 	}
 	return p.commit, nil
-}
-
-// leafHash is record.LeafHash of the record's leaf without hashing its bytes
-// a second time.
-func leafHash(r *record.Record, h record.Hash) record.Hash {
-	return record.LeafHash(fmt.Appendf(nil, "%s\n%s\n%s\n%d\n%s\n", r.Kind, r.Container, r.ID, r.Time.UnixMilli(), h))
 }
 
 // submit queues p; the first that gets the journal writes for all that wait.
@@ -247,13 +241,17 @@ type groupWriter struct {
 }
 
 func (g *groupWriter) frame(p *pending, typ byte, seq uint64, plain []byte) (off int64) {
+	return g.packed(p, typ, seq, g.a.codec.pack(plain))
+}
+
+func (g *groupWriter) packed(p *pending, typ byte, seq uint64, body packed) (off int64) {
 	off = g.base + int64(len(g.buf))
-	g.buf, g.prev = g.a.codec.appendFrame(g.buf, g.w.file.aead, typ, g.index, seq, g.prev, plain)
+	g.buf, g.prev = g.a.codec.appendFrame(g.buf, g.w.file.aead, typ, g.index, seq, g.prev, body)
 	g.index++
 	if g.plain == nil {
 		g.plain = map[*pending]int64{}
 	}
-	g.plain[p] += int64(len(plain))
+	g.plain[p] += int64(body.plain)
 	return off
 }
 
@@ -268,6 +266,18 @@ func (g *groupWriter) add(p *pending, seq uint64, t time.Time) {
 		Records: p.batch.Records, Cursors: p.batch.Cursors, Locs: make([]record.Loc, len(p.batch.Records)),
 	}
 	frames := g.addBlobs(p, seq)
+	if p.ready != nil && p.ready.seq == seq {
+		for _, part := range p.ready.parts {
+			seg := journalSeg(g.w.file.name, g.packed(p, frameRecords, seq, part.packed))
+			for i, loc := range part.locs {
+				c.Locs[part.first+i] = record.Loc{Seg: seg, Off: loc.Off, Len: loc.Len}
+			}
+			frames++
+		}
+		g.end(p, c, seq, t, frames, start, nil)
+		p.commit = c
+		return
+	}
 	// Lines fill frames of about 1 MiB; what is left when the last line is
 	// written goes behind the head of the commit frame.
 	var lines []byte
@@ -281,7 +291,7 @@ func (g *groupWriter) add(p *pending, seq uint64, t time.Time) {
 	}
 	for i := range p.batch.Records {
 		off := len(lines)
-		lines = appendLine(lines, &entry{rec: p.batch.Records[i], hash: p.hashes[i], commit: seq, index: i})
+		lines = appendLine(lines, &p.batch.Records[i], p.hashes[i], seq, i)
 		c.Locs[i] = record.Loc{Off: int64(off), Len: int64(len(lines) - off)}
 		if len(lines) >= chunkLen {
 			at := g.frame(p, frameRecords, seq, lines)
@@ -290,12 +300,18 @@ func (g *groupWriter) add(p *pending, seq uint64, t time.Time) {
 			frames++
 		}
 	}
+	at, base := g.end(p, c, seq, t, frames, start, lines)
+	place(journalSeg(g.w.file.name, at), base, len(p.batch.Records))
+	p.commit = c
+}
+
+// end writes the commit frame: its head and the lines that are left.
+func (g *groupWriter) end(p *pending, c *Commit, seq uint64, t time.Time, frames int, start int64, lines []byte) (at, base int64) {
 	head, _ := json.Marshal(commitHead{seq, t, p.root, len(p.batch.Records), frames, p.batch.Cursors, p.batch.Note})
 	head = append(head, '\n')
-	at := g.frame(p, frameCommit, seq, append(head, lines...))
-	place(journalSeg(g.w.file.name, at), int64(len(head)), len(p.batch.Records))
+	at = g.frame(p, frameCommit, seq, append(head, lines...))
 	g.refs = append(g.refs, commitRef{seq, g.w.file, start, len(p.batch.Records)})
-	p.commit = c
+	return at, int64(len(head))
 }
 
 // addBlobs writes the small blobs of p that no earlier frame holds.

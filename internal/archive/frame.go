@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"runtime"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -136,7 +137,7 @@ type codec struct {
 }
 
 func newCodec() (*codec, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(workers()), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, err
 	}
@@ -152,20 +153,34 @@ func (c *codec) close() {
 	c.dec.Close()
 }
 
-// appendFrame seals plain as frame number index behind prev and appends it.
-func (c *codec) appendFrame(dst []byte, aead cipher.AEAD, typ byte, index uint32, seq uint64, prev tag, plain []byte) ([]byte, tag) {
-	body, flags := plain, byte(0)
+// workers is how many goroutines share heavy work.
+func workers() int { return min(runtime.GOMAXPROCS(0), 4) }
+
+// packed is the plaintext of a frame, compressed where that pays.
+type packed struct {
+	body  []byte
+	flags byte
+	plain int // length
+}
+
+func (c *codec) pack(plain []byte) packed {
 	if len(plain) > 64 {
 		if z := c.enc.EncodeAll(plain, nil); len(z) < len(plain) {
-			body, flags = z, flagZstd
+			return packed{z, flagZstd, len(plain)}
 		}
 	}
+	return packed{plain, 0, len(plain)}
+}
+
+// appendFrame seals p as frame number index behind prev and appends it.
+func (c *codec) appendFrame(dst []byte, aead cipher.AEAD, typ byte, index uint32, seq uint64, prev tag, p packed) ([]byte, tag) {
+	body, flags := p.body, p.flags
 	start := len(dst)
 	dst = binary.BigEndian.AppendUint32(dst, frameMagic)
 	dst = append(dst, typ, flags, 0, 0)
 	dst = binary.BigEndian.AppendUint32(dst, index)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(body)+tagLen))
-	dst = binary.BigEndian.AppendUint32(dst, uint32(len(plain)))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(p.plain))
 	dst = binary.BigEndian.AppendUint64(dst, seq)
 	dst = binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
 	aad := append(bytes.Clone(dst[start:]), prev[:]...)

@@ -143,7 +143,11 @@ type WalkFunc func(rec record.Record, loc record.Loc, commit uint64, leafIndex i
 // time, container by container and in order of time, then the journal that is
 // not folded. What cannot be read is passed over and returned at the end as an
 // error that wraps [ErrCorrupt]; an error of fn ends the walk.
-func (a *Archive) Walk(ctx context.Context, fn WalkFunc) error {
+func (a *Archive) Walk(ctx context.Context, fn WalkFunc) error { return a.WalkIf(ctx, nil, fn) }
+
+// WalkIf is Walk for the records whose name want accepts; the others are not
+// even compared with their hash. A nil want takes all.
+func (a *Archive) WalkIf(ctx context.Context, want func(record.Ref) bool, fn WalkFunc) error {
 	a.keep.RLock()
 	defer a.keep.RUnlock()
 	a.mu.Lock()
@@ -155,7 +159,7 @@ func (a *Archive) Walk(ctx context.Context, fn WalkFunc) error {
 
 	var bad []error
 	if point != nil {
-		errs, err := a.walkTree(ctx, point, fn)
+		errs, err := a.walkTree(ctx, point, want, fn)
 		if err != nil {
 			return err
 		}
@@ -165,9 +169,11 @@ func (a *Archive) Walk(ctx context.Context, fn WalkFunc) error {
 	errs, err := a.eachCommit(ctx, refs, func(g *group) error {
 		var damaged error
 		err := g.lines(func(line []byte, loc record.Loc) error {
-			e, err := parseLine(line)
+			e, ok, err := parseWanted(line, want)
 			if err != nil {
 				damaged = errors.Join(damaged, err)
+			}
+			if err != nil || !ok {
 				return nil
 			}
 			return fn(e.rec, loc, e.commit, e.index)

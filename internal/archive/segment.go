@@ -17,7 +17,8 @@ import (
 
 const (
 	segmentSize = 256 << 10 // plaintext at which a segment ends
-	tailSize    = 64 << 10  // below it the next fold rewrites a segment
+	tailSize    = 64 << 10  // a shorter segment is a tail: it is merged one day
+	maxTails    = 12        // in one month of one container
 )
 
 // foldLine is one record on its way into a segment. Its line is carried over
@@ -63,19 +64,46 @@ func newFoldLine(line []byte, from record.Loc) (l foldLine, e entry, err error) 
 	return l, e, nil
 }
 
-// foldMonth merges lines of one month of one container into its directory:
-// short segments there are rewritten together with the new lines.
+// tails chooses the short segments of a directory that are rewritten together
+// with n bytes of new lines: all of them once that fills a segment, else the
+// smaller ones once there are too many. A record is so rewritten a few times
+// in its life and not at every fold.
+func tails(entries map[string]*snapshot.DirEntry, n int64) []*snapshot.DirEntry {
+	var short []*snapshot.DirEntry
+	total := n
+	for _, name := range sortedNames(entries) {
+		if e := entries[name]; e.FileSize < tailSize && strings.HasSuffix(name, segmentExt) {
+			short = append(short, e)
+			total += e.FileSize
+		}
+	}
+	if total >= tailSize {
+		return short
+	}
+	if len(short) < maxTails {
+		return nil
+	}
+	slices.SortStableFunc(short, func(a, b *snapshot.DirEntry) int { return cmp.Compare(a.FileSize, b.FileSize) })
+	i := 0
+	for i < len(short) && (short[i].FileSize <= 2*n || i < maxTails/2) {
+		n += short[i].FileSize
+		i++
+	}
+	return short[:i]
+}
+
+// foldMonth merges lines of one month of one container into its directory.
 func (f *folding) foldMonth(ctx context.Context, path []string, lines []foldLine) error {
 	d, err := f.tree.dir(ctx, append(slices.Clone(path), lines[0].month())...)
 	if err != nil {
 		return err
 	}
 	lines = slices.Clone(lines)
-	for _, name := range sortedNames(d.entries) {
-		e := d.entries[name]
-		if e.FileSize >= tailSize || !strings.HasSuffix(name, segmentExt) {
-			continue
-		}
+	var size int64
+	for i := range lines {
+		size += int64(len(lines[i].line))
+	}
+	for _, e := range tails(d.entries, size) {
 		oid := e.ObjectID.String()
 		plain, err := f.a.readObject(ctx, oid)
 		if err != nil {
@@ -90,7 +118,7 @@ func (f *folding) foldMonth(ctx context.Context, path []string, lines []foldLine
 		if err != nil {
 			return fmt.Errorf("segment %s: %w", oid, err)
 		}
-		delete(d.entries, name)
+		delete(d.entries, e.Name)
 	}
 	slices.SortStableFunc(lines, byTime)
 	for len(lines) > 0 {
@@ -224,7 +252,7 @@ func (a *Archive) eachSegment(ctx context.Context, p *Point, fn func(e *snapshot
 }
 
 // walkTree calls fn for every record of a point.
-func (a *Archive) walkTree(ctx context.Context, p *Point, fn WalkFunc) ([]error, error) {
+func (a *Archive) walkTree(ctx context.Context, p *Point, want func(record.Ref) bool, fn WalkFunc) ([]error, error) {
 	var damaged []error
 	bad, err := a.eachSegment(ctx, p, func(e *snapshot.DirEntry) error {
 		oid := e.ObjectID.String()
@@ -234,9 +262,11 @@ func (a *Archive) walkTree(ctx context.Context, p *Point, fn WalkFunc) ([]error,
 			return nil
 		}
 		return eachLine(plain, 0, func(line []byte, off int64) error {
-			e, err := parseLine(line)
+			e, ok, err := parseWanted(line, want)
 			if err != nil {
 				damaged = append(damaged, fmt.Errorf("segment %s at %d: %w", oid, off, err))
+			}
+			if err != nil || !ok {
 				return nil
 			}
 			return fn(e.rec, record.Loc{Seg: oid, Off: off, Len: int64(len(line))}, e.commit, e.index)

@@ -59,6 +59,16 @@ func (a *Archive) removeFolded() error {
 	return nil
 }
 
+// safety is kopia's strictest, with more patience in gathering short packs.
+// Until retention has thinned the points of a week, most of what lies in them
+// are tails that were merged since; to carry those along at once would double
+// what a day writes.
+var safety = func() maintenance.SafetyParameters {
+	s := maintenance.SafetyFull
+	s.RewriteMinAge = 8 * 24 * time.Hour
+	return s
+}()
+
 // Maintain runs kopia's upkeep: quick after a fold, full once a night. Full
 // maintenance drops what no point reaches, so it folds first and holds up
 // large blobs while it runs. Nothing younger than a day is ever dropped.
@@ -76,7 +86,7 @@ func (a *Archive) Maintain(ctx context.Context, full bool) error {
 	}
 	err := repo.DirectWriteSession(a.ctx(ctx), a.rep, repo.WriteSessionOptions{Purpose: "maintenance"},
 		func(ctx context.Context, w repo.DirectRepositoryWriter) error {
-			return snapshotmaintenance.Run(ctx, w, mode, false, maintenance.SafetyFull)
+			return snapshotmaintenance.Run(ctx, w, mode, false, safety)
 		})
 	if err != nil {
 		return fmt.Errorf("%s maintenance: %w", mode, err)

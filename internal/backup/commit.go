@@ -152,6 +152,10 @@ func (e *Engine) apply(ctx context.Context, c *archive.Commit, missing []bool) e
 // on the departments, so that a rebuilt catalog equals the one lost. An
 // attachment is missing when the item names more files than the record holds.
 func (e *Engine) Row(rec *record.Record, loc record.Loc, index int) catalog.Row {
+	return e.row(rec, loc, index, e.deptNames)
+}
+
+func (e *Engine) row(rec *record.Record, loc record.Loc, index int, names func(dept int64) []string) catalog.Row {
 	row := catalog.Row{Ref: rec.Ref, Ver: record.HashOf(rec.Raw), Time: rec.Time, Author: catalog.Person{Key: rec.Author}, Class: record.Internal,
 		Bytes: int64(len(rec.Raw)), Index: index, Loc: loc, Dept: rec.Dept}
 	for _, b := range rec.Blobs {
@@ -184,7 +188,7 @@ func (e *Engine) Row(rec *record.Record, loc record.Loc, index int) catalog.Row 
 	if len(doc.Files) > len(rec.Blobs) {
 		row.State |= catalog.Incomplete
 	}
-	row.Class = policy.Classify(policy.Facts{Kind: rec.Kind, Private: private, DeptNames: e.deptNames(rec.Dept), Title: doc.Title, Text: doc.Body})
+	row.Class = policy.Classify(policy.Facts{Kind: rec.Kind, Private: private, DeptNames: names(rec.Dept), Title: doc.Title, Text: doc.Body})
 	if l, ok := conn.(connector.Learner); ok {
 		l.Learn(rec, e.people)
 	}

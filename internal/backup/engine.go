@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -256,17 +257,24 @@ func (e *Engine) loadDepts(ctx context.Context) error {
 func (e *Engine) deptNames(id int64) []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var out []string
-	for range 32 {
-		found := false
-		for _, d := range e.depts {
-			if d.ID == id {
-				out = append(out, d.Name)
-				id, found = d.Parent, true
-				break
-			}
+	return namesUp(id, func(id int64) (record.Dept, bool) {
+		i := slices.IndexFunc(e.depts, func(d record.Dept) bool { return d.ID == id })
+		if i < 0 {
+			return record.Dept{}, false
 		}
-		if !found || id == 0 {
+		return e.depts[i], true
+	})
+}
+
+// namesUp is the name of a department and of those above it.
+func namesUp(id int64, find func(int64) (record.Dept, bool)) (out []string) {
+	for range 32 {
+		d, ok := find(id)
+		if !ok {
+			break
+		}
+		out = append(out, d.Name)
+		if id = d.Parent; id == 0 {
 			break
 		}
 	}

@@ -39,6 +39,8 @@ type Row struct {
 	Container *record.Container // set on rows that describe one
 	OfDept    *record.Dept      // set on rows that describe a department
 	Gone      bool              // the described thing is gone upstream
+
+	doc string // blind words of Text, once worked out
 }
 
 // Person is an upstream person key and the name seen with it.
@@ -104,15 +106,19 @@ type writer struct {
 	insert     *sql.Stmt
 	fts        *sql.Stmt
 	supersede  *sql.Stmt
-	taken      *sql.Stmt
 	containers map[int64]bool
 	segs       map[string]int64
-	people     map[string]int64
-	rebuild    bool // commits come out of order: Finish finds what replaced what
+	people     map[string]seenPerson
+	rebuild    *Rebuild // commits come out of order; nil otherwise
+}
+
+type seenPerson struct {
+	id   int64
+	name string
 }
 
 func newWriter(ctx context.Context, c *Catalog, tx *db.Tx) (*writer, error) {
-	w := &writer{c: c, tx: tx, containers: map[int64]bool{}, segs: map[string]int64{}, people: map[string]int64{}}
+	w := &writer{c: c, tx: tx, containers: map[int64]bool{}, segs: map[string]int64{}, people: map[string]seenPerson{}}
 	var err error
 	prep := func(q string) *sql.Stmt {
 		if err != nil {
@@ -124,10 +130,9 @@ func newWriter(ctx context.Context, c *Catalog, tx *db.Tx) (*writer, error) {
 		}
 		return s
 	}
-	w.insert = prep(`INSERT INTO rec(id,container,dept,kind,class,author,ms,item,ver,state,seq,idx,bytes,seg,off,len) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`)
+	w.insert = prep(`INSERT OR IGNORE INTO rec(id,container,dept,kind,class,author,ms,item,ver,state,seq,idx,bytes,seg,off,len) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`)
 	w.fts = prep(`INSERT INTO fts(rowid,x) VALUES(?,?)`)
 	w.supersede = prep(`UPDATE rec SET until=? WHERE item=? AND until=0`)
-	w.taken = prep(`SELECT 1 FROM rec WHERE id=?`)
 	return w, err
 }
 
@@ -153,7 +158,7 @@ func (w *writer) row(ctx context.Context, seq uint64, r *Row, doc string) error 
 			return err
 		}
 	}
-	author, err := w.person(ctx, r.Author)
+	author, err := w.person(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -162,19 +167,26 @@ func (w *writer) row(ctx context.Context, seq uint64, r *Row, doc string) error 
 		return err
 	}
 	item := w.c.blind.name("item", string(r.Ref.Kind), r.Ref.Container, r.Ref.ID)
-	if !w.rebuild {
+	if w.rebuild == nil {
 		if _, err := w.supersede.ExecContext(ctx, seq, item); err != nil {
 			return err
 		}
 	}
-	id, err := w.slot(ctx, r.Time)
-	if err != nil {
-		return err
+	id := w.slot(r.Time)
+	for {
+		res, err := w.insert.ExecContext(ctx, id, cont, r.Dept, kind, int(r.Class), author, r.Time.UnixMilli(), item, ver64(r.Ver), r.State,
+			seq, r.Index, r.Bytes, seg, r.Loc.Off, r.Loc.Len)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil {
+			return err
+		} else if n == 1 {
+			break
+		}
+		id++ // taken
 	}
-	if _, err := w.insert.ExecContext(ctx, id, cont, r.Dept, kind, int(r.Class), author, r.Time.UnixMilli(), item, ver64(r.Ver), r.State,
-		seq, r.Index, r.Bytes, seg, r.Loc.Off, r.Loc.Len); err != nil {
-		return err
-	}
+	w.took(r.Time, id)
 	if doc != "" {
 		if _, err := w.fts.ExecContext(ctx, id, doc); err != nil {
 			return err
@@ -186,35 +198,34 @@ func (w *writer) row(ctx context.Context, seq uint64, r *Row, doc string) error 
 // slotEpoch keeps row ids positive and small.
 var slotEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 
-// slot finds the first free row id of a time.
-func (w *writer) slot(ctx context.Context, t time.Time) (int64, error) {
-	sec := max(t.Unix()-slotEpoch, 1)
+func second(t time.Time) int64 { return max(t.Unix()-slotEpoch, 1) }
+
+// slot is where the row of a time may go, if it is free.
+func (w *writer) slot(t time.Time) int64 {
+	sec := second(t)
 	w.c.mu.Lock()
-	id, ok := w.c.free[sec]
-	w.c.mu.Unlock()
-	if !ok {
-		id = sec * 4
+	defer w.c.mu.Unlock()
+	if id, ok := w.c.free[sec]; ok {
+		return id
 	}
-	for {
-		var one int
-		err := w.taken.QueryRowContext(ctx, id).Scan(&one)
-		if errors.Is(err, sql.ErrNoRows) {
-			break
-		} else if err != nil {
-			return 0, err
-		}
-		id++
-	}
+	return sec * 4
+}
+
+// took notes which slot a row of that time has got.
+func (w *writer) took(t time.Time, id int64) {
 	w.c.mu.Lock()
+	defer w.c.mu.Unlock()
 	if len(w.c.free) > 1<<14 {
 		clear(w.c.free)
 	}
-	w.c.free[sec] = id + 1
-	w.c.mu.Unlock()
-	return id, nil
+	w.c.free[second(t)] = id + 1
 }
 
 func (w *writer) container(ctx context.Context, id int64, kind int, r *Row) error {
+	if w.rebuild != nil {
+		w.rebuild.container(id, kind, r)
+		return nil
+	}
 	if r.Container == nil {
 		if w.containers[id] {
 			return nil
@@ -227,23 +238,30 @@ func (w *writer) container(ctx context.Context, id int64, kind int, r *Row) erro
 		}
 		r.Container = &record.Container{Kind: r.Ref.Kind, ID: r.Ref.Container, Dept: r.Dept, Private: r.State&Private != 0}
 	}
-	key := binary.BigEndian.AppendUint64(nil, uint64(id))
-	sealed, err := w.c.sealJSON(r.Container, "container", key)
-	if err != nil {
-		return err
-	}
-	_, err = w.tx.ExecContext(ctx, `INSERT INTO container(id,key,kind,dept,private,gone,sealed) VALUES(?,?,?,?,?,?,?)
-		ON CONFLICT(id) DO UPDATE SET dept=excluded.dept, private=excluded.private, gone=excluded.gone, sealed=excluded.sealed`,
-		id, key, kind, r.Container.Dept, r.Container.Private, r.Gone, sealed)
-	if err != nil {
+	if err := w.c.putContainer(ctx, w.tx, id, kind, r.Container, r.Gone); err != nil {
 		return err
 	}
 	w.containers[id] = true
-	if r.Ref.Kind != record.Chat && r.Ref.Kind != record.Files {
+	if !ownsRecords(r.Ref.Kind) {
 		return nil
 	}
-	// a group or a space decides who owns what it holds
-	_, err = w.tx.ExecContext(ctx, "UPDATE rec SET dept=? WHERE container=? AND dept<>?", r.Container.Dept, id, r.Container.Dept)
+	_, err := w.tx.ExecContext(ctx, "UPDATE rec SET dept=? WHERE container=? AND dept<>?", r.Container.Dept, id, r.Container.Dept)
+	return err
+}
+
+// ownsRecords tells whether a container of the kind, a group or a space,
+// decides who owns what it holds.
+func ownsRecords(k record.Kind) bool { return k == record.Chat || k == record.Files }
+
+func (c *Catalog) putContainer(ctx context.Context, tx *db.Tx, id int64, kind int, cont *record.Container, gone bool) error {
+	key := binary.BigEndian.AppendUint64(nil, uint64(id))
+	sealed, err := c.sealJSON(cont, "container", key)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO container(id,key,kind,dept,private,gone,sealed) VALUES(?,?,?,?,?,?,?)
+		ON CONFLICT(id) DO UPDATE SET dept=excluded.dept, private=excluded.private, gone=excluded.gone, sealed=excluded.sealed`,
+		id, key, kind, cont.Dept, cont.Private, gone, sealed)
 	return err
 }
 
@@ -258,14 +276,22 @@ func (w *writer) dept(ctx context.Context, d *record.Dept) error {
 	return err
 }
 
-func (w *writer) person(ctx context.Context, p Person) (int64, error) {
+func (w *writer) person(ctx context.Context, r *Row) (int64, error) {
+	p := r.Author
 	if p.Key == "" {
 		return 0, nil
 	}
-	if id, ok := w.people[p.Key]; ok {
+	seen, ok := w.people[p.Key]
+	if !ok {
+		seen.id = w.c.blind.name("person", p.Key)
+	} else if w.rebuild == nil && (p.Name == "" || p.Name == seen.name) {
+		return seen.id, nil
+	}
+	id := seen.id
+	w.people[p.Key] = seenPerson{id, p.Name}
+	if w.rebuild != nil && !w.rebuild.person(id, p, orderOf(r)) {
 		return id, nil
 	}
-	id := w.c.blind.name("person", p.Key)
 	key := binary.BigEndian.AppendUint64(nil, uint64(id))
 	var sealed []byte
 	err := w.tx.QueryRowContext(ctx, "SELECT sealed FROM person WHERE id=?", id).Scan(&sealed)
@@ -290,7 +316,6 @@ func (w *writer) person(ctx context.Context, p Person) (int64, error) {
 		delete(w.c.names, id)
 		w.c.mu.Unlock()
 	}
-	w.people[p.Key] = id
 	return id, nil
 }
 

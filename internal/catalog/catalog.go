@@ -59,7 +59,7 @@ func Open(ctx context.Context, path string, searchKey []byte, box Box, now func(
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}
 	c := &Catalog{db: d, box: box, blind: newBlinder(searchKey), segs: map[int64]string{}, names: map[int64]string{}, free: map[int64]int64{}}
-	canary := c.blind.token('w', "canary") + "/" + TokenVersion
+	canary := c.canary()
 	was, err := c.Meta(ctx, "tokens")
 	if err == nil && was == "" {
 		err = c.SetMeta(ctx, "tokens", canary)
@@ -71,6 +71,9 @@ func Open(ctx context.Context, path string, searchKey []byte, box Box, now func(
 	}
 	return c, nil
 }
+
+// canary tells a search key or a way of cutting words from another.
+func (c *Catalog) canary() string { return c.blind.token('w', "canary") + "/" + TokenVersion }
 
 // Close closes the file.
 func (c *Catalog) Close() error { return c.db.Close() }

@@ -256,23 +256,33 @@ func Ver(h record.Hash) int64 { return ver64(h) }
 // the answer. It is for the engine, which has no reader and needs no scope.
 func (c *Catalog) Known(ctx context.Context, refs []record.Ref) (map[record.Ref]Known, error) {
 	out := make(map[record.Ref]Known, len(refs))
+	if len(refs) == 0 {
+		return out, nil
+	}
+	by := make(map[int64]record.Ref, len(refs))
+	list := []byte{'['}
+	for _, ref := range refs {
+		item := c.blind.name("item", string(ref.Kind), ref.Container, ref.ID)
+		by[item] = ref
+		list = append(strconv.AppendInt(list, item, 10), ',')
+	}
+	list[len(list)-1] = ']'
 	err := c.db.View(ctx, func(tx *db.Tx) error {
-		st, err := tx.PrepareContext(ctx, "SELECT id, ver, state FROM rec WHERE item=? AND until=0")
+		rows, err := tx.QueryContext(ctx, "SELECT item, id, ver, state FROM rec WHERE item IN (SELECT value FROM json_each(?)) AND until=0", string(list))
 		if err != nil {
 			return err
 		}
-		defer st.Close()
-		for _, ref := range refs {
-			k := Known{Ref: ref}
-			err := st.QueryRowContext(ctx, c.blind.name("item", string(ref.Kind), ref.Container, ref.ID)).Scan(&k.ID, &k.Ver, &k.State)
-			if errors.Is(err, sql.ErrNoRows) {
-				continue
-			} else if err != nil {
+		defer rows.Close()
+		for rows.Next() {
+			var item int64
+			var k Known
+			if err := rows.Scan(&item, &k.ID, &k.Ver, &k.State); err != nil {
 				return err
 			}
-			out[ref] = k
+			k.Ref = by[item]
+			out[k.Ref] = k
 		}
-		return nil
+		return rows.Err()
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look up known items: %w", err)

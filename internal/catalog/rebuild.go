@@ -1,31 +1,114 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 
 	"farol/internal/db"
+	"farol/internal/record"
 )
 
-// Rebuild adds rows of an archive walk, in any order of commits. After the
-// last call [Catalog.Finish] must follow.
-func (c *Catalog) Rebuild(ctx context.Context, rows []Row) error {
-	slices.SortStableFunc(rows, func(a, b Row) int { return a.Time.Compare(b.Time) })
+// Rebuild makes an empty catalog from an archive walk. It comes out as the one
+// that applied the commits one by one, although records come container by
+// container: where the later commit decides, Rebuild remembers which it was.
+// It is not safe for concurrent use, except [Catalog.Index].
+type Rebuild struct {
+	c       *Catalog
+	people  map[int64]named
+	holders map[int64]*holder
+}
+
+// order is a row's place among all rows as commits bring them.
+type order struct {
+	seq uint64
+	ms  int64
+	idx int
+}
+
+func orderOf(r *Row) order { return order{r.Seq, r.Time.UnixMilli(), r.Index} }
+
+func (o order) before(p order) bool {
+	return cmp.Or(cmp.Compare(o.seq, p.seq), cmp.Compare(o.ms, p.ms), cmp.Compare(o.idx, p.idx)) < 0
+}
+
+// named is who last gave a person a name.
+type named struct {
+	at   order
+	name string
+}
+
+// holder is a container while rows come in: its last description, or without
+// one the earliest of its rows, which stands in for it.
+type holder struct {
+	described bool
+	at        order
+	cont      record.Container
+	gone      bool
+	kind      int
+}
+
+// What a catalog needs only to be asked, in the order of the migration.
+var secondary = []string{
+	"CREATE INDEX rec_container ON rec(container, id)",
+	"CREATE INDEX rec_item      ON rec(item)",
+	"CREATE INDEX rec_seg       ON rec(seg, off)",
+}
+
+// Rebuild begins. Until [Rebuild.Finish] the file counts as stale: what a
+// crash leaves of it is thrown away at the next start.
+func (c *Catalog) Rebuild(ctx context.Context) (*Rebuild, error) {
 	err := c.db.Update(ctx, func(tx *db.Tx) error {
-		w, err := newWriter(ctx, c, tx)
+		var n int
+		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM rec LIMIT 1)").Scan(&n); err != nil {
+			return err
+		}
+		if n > 0 {
+			return errors.New("it is not empty")
+		}
+		if err := setMeta(ctx, tx, "tokens", "rebuilding"); err != nil {
+			return err
+		}
+		for _, q := range []string{"DROP INDEX IF EXISTS rec_container", "DROP INDEX IF EXISTS rec_item", "DROP INDEX IF EXISTS rec_seg",
+			"INSERT INTO fts(fts, rank) VALUES('automerge', 0)", "INSERT INTO fts(fts, rank) VALUES('hashsize', 33554432)"} {
+			if _, err := tx.ExecContext(ctx, q); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("rebuild catalog: %w", err)
+	}
+	return &Rebuild{c, map[int64]named{}, map[int64]*holder{}}, nil
+}
+
+// Index works out a row's blind words beforehand, so that many goroutines can
+// share the work. Rows that did not go through it are indexed by Add.
+func (c *Catalog) Index(r *Row) {
+	if r.Text != "" {
+		r.doc, r.Text = c.blind.document(r.Text), ""
+	}
+}
+
+// Add takes rows of commits in any order; about 10,000 at a time is best.
+func (b *Rebuild) Add(ctx context.Context, rows []Row) error {
+	slices.SortStableFunc(rows, func(a, b Row) int { return a.Time.Compare(b.Time) })
+	for i := range rows {
+		b.c.Index(&rows[i])
+	}
+	err := b.c.db.Update(ctx, func(tx *db.Tx) error {
+		w, err := newWriter(ctx, b.c, tx)
 		if err != nil {
 			return err
 		}
 		defer w.close()
-		w.rebuild = true
+		w.rebuild = b
 		for i := range rows {
-			doc := ""
-			if rows[i].Text != "" {
-				doc = c.blind.document(rows[i].Text)
-			}
-			if err := w.row(ctx, rows[i].Seq, &rows[i], doc); err != nil {
+			if err := w.row(ctx, rows[i].Seq, &rows[i], rows[i].doc); err != nil {
 				return err
 			}
 		}
@@ -37,22 +120,85 @@ func (c *Catalog) Rebuild(ctx context.Context, rows []Row) error {
 	return nil
 }
 
-// Finish works out which version replaced which and what is private, and marks
-// every commit up to seq applied.
-func (c *Catalog) Finish(ctx context.Context, seq uint64) error {
-	err := c.db.Update(ctx, func(tx *db.Tx) error {
+// person notes a name and reports whether it is the latest and another one.
+func (b *Rebuild) person(id int64, p Person, at order) bool {
+	was, known := b.people[id]
+	switch {
+	case !known:
+	case p.Name == "" || at.before(was.at):
+		return false
+	case p.Name == was.name:
+		b.people[id] = named{at, p.Name}
+		return false
+	}
+	if p.Name == "" {
+		at = order{} // any name is better
+	}
+	b.people[id] = named{at, p.Name}
+	return true
+}
+
+// container notes what a row says about its container.
+func (b *Rebuild) container(id int64, kind int, r *Row) {
+	h, at := b.holders[id], orderOf(r)
+	switch {
+	case h == nil:
+		h = &holder{kind: kind}
+		b.holders[id] = h
+	case r.Container != nil && h.described && at.before(h.at), r.Container == nil && (h.described || h.at.before(at)):
+		return
+	}
+	h.at, h.gone, h.described = at, r.Gone, r.Container != nil
+	if r.Container != nil {
+		h.cont = *r.Container
+	} else {
+		h.cont = record.Container{Kind: r.Ref.Kind, ID: r.Ref.Container, Dept: r.Dept, Private: r.State&Private != 0}
+	}
+}
+
+// Finish writes the containers, works out which version replaced which, makes
+// the indexes and marks every commit up to seq and every fold applied.
+func (b *Rebuild) Finish(ctx context.Context, seq, fold uint64) error {
+	err := b.c.db.Update(ctx, func(tx *db.Tx) error {
+		for _, q := range secondary {
+			if _, err := tx.ExecContext(ctx, q); err != nil {
+				return err
+			}
+		}
+		for id, h := range b.holders {
+			if err := b.c.putContainer(ctx, tx, id, h.kind, &h.cont, h.gone); err != nil {
+				return err
+			}
+			if !h.described || !ownsRecords(h.cont.Kind) {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, "UPDATE rec SET dept=?1 WHERE container=?2 AND dept<>?1 AND (seq, ms, idx) < (?3, ?4, ?5)", h.cont.Dept, id, h.at.seq, h.at.ms, h.at.idx); err != nil {
+				return err
+			}
+		}
 		for _, q := range []string{
-			`UPDATE rec SET until = coalesce((SELECT n.seq FROM rec n WHERE n.item=rec.item AND (n.seq>rec.seq OR (n.seq=rec.seq AND n.idx>rec.idx)) ORDER BY n.seq, n.idx LIMIT 1), 0)
+			`UPDATE rec SET until = coalesce((SELECT n.seq FROM rec n WHERE n.item=rec.item AND (n.seq, n.ms, n.idx) > (rec.seq, rec.ms, rec.idx) ORDER BY n.seq, n.ms, n.idx LIMIT 1), 0)
 				WHERE item IN (SELECT item FROM rec GROUP BY item HAVING count(*)>1)`,
-			`UPDATE rec SET state = state | 8, class = max(class, 2) WHERE container IN (SELECT id FROM container WHERE private=1)`,
-			`INSERT INTO fts(fts) VALUES('optimize')`,
+			"INSERT INTO fts(fts, rank) VALUES('automerge', 4)", "INSERT INTO fts(fts, rank) VALUES('hashsize', 1048576)", "INSERT INTO fts(fts) VALUES('optimize')",
 		} {
 			if _, err := tx.ExecContext(ctx, q); err != nil {
 				return err
 			}
 		}
-		return setMeta(ctx, tx, "applied", strconv.FormatUint(seq, 10))
+		for name, n := range map[string]uint64{"applied": seq, "fold": fold} {
+			if n == 0 {
+				continue
+			}
+			if err := setMeta(ctx, tx, name, strconv.FormatUint(n, 10)); err != nil {
+				return err
+			}
+		}
+		return setMeta(ctx, tx, "tokens", b.c.canary())
 	})
+	b.c.mu.Lock()
+	clear(b.c.segs)
+	clear(b.c.names)
+	b.c.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("finish the catalog's rebuild: %w", err)
 	}

@@ -1,11 +1,13 @@
 package replica
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -75,6 +77,18 @@ func (s *Sender) Wake() {
 	case s.wake <- struct{}{}:
 	default:
 	}
+}
+
+// File gives one file of the node's copy, for healing: a name of the put log,
+// or "journal/" and a journal file's name.
+func (s *Sender) File(ctx context.Context, name string) ([]byte, error) {
+	what, file := "blobs", flat(name)
+	if rest, ok := strings.CutPrefix(name, "journal/"); ok {
+		what, file = "journal", rest
+	}
+	var b bytes.Buffer
+	err := s.client.Get(ctx, what, file, &b)
+	return b.Bytes(), err
 }
 
 // Status is how the copy stands now.

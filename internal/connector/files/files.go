@@ -136,7 +136,7 @@ func ParseEntry(raw []byte) (Entry, error) {
 // when files change during the walk; the version hash tells.
 func (Files) Pull(ctx context.Context, env *connector.Env, src connector.Source, cursor string, emit func(connector.Page) error) error {
 	for {
-		raws, next, err := env.Client.Dentries(ctx, src.Via[0], src.ID, cursor)
+		raws, next, err := env.Client.Dentries(ctx, reader(env, src), src.ID, cursor)
 		if err != nil {
 			return fmt.Errorf("list files: %w", err)
 		}
@@ -174,7 +174,7 @@ func item(env *connector.Env, src connector.Source, raw []byte) (connector.Item,
 			if e.Driver != "" && e.Driver != "DINGTALK" {
 				return nil, 0, &Online{Driver: e.Driver}
 			}
-			s, err := env.Client.DownloadInfo(ctx, src.Via[0], src.ID, e.ID, e.Version)
+			s, err := env.Client.DownloadInfo(ctx, reader(env, src), src.ID, e.ID, e.Version)
 			if err != nil {
 				return nil, 0, err
 			}
@@ -244,9 +244,19 @@ func (Files) Hint(ev dingtalk.Event) (connector.Hint, bool) {
 	return connector.Hint{Container: d.Space, Item: d.Dentry}, true
 }
 
+// reader is who reads a space. A space that no listing shows any more, such as
+// that of a closed group, is still known after a restart, but not through whom:
+// then the operator asks, and DingTalk decides.
+func reader(env *connector.Env, src connector.Source) string {
+	if len(src.Via) == 0 {
+		return env.Operator
+	}
+	return src.Via[0]
+}
+
 // PullItem reads one entry.
 func (Files) PullItem(ctx context.Context, env *connector.Env, src connector.Source, id string) (connector.Item, error) {
-	raw, err := env.Client.Dentry(ctx, src.Via[0], src.ID, id)
+	raw, err := env.Client.Dentry(ctx, reader(env, src), src.ID, id)
 	if err != nil {
 		return connector.Item{}, err
 	}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"farol/internal/appliance"
+)
+
+func placeCmd(o *options) *cobra.Command {
+	c := &cobra.Command{Use: "place", Short: "Further copies: a second disk, a NAS, S3-compatible storage, SFTP",
+		Long: "Further copies. To move one: add the new place, wait until `farol place list` calls it current, retire the old one."}
+	c.AddCommand(placeAdd(o), placeList(o), placeVerify(o), placeRetire(o))
+	return c
+}
+
+func placeAdd(o *options) *cobra.Command {
+	in := map[string]any{}
+	var kind, path, name, host, bucket, region, user, country, filing string
+	var plain bool
+	files := map[string]*string{"secret": new(string), "host_key": new(string), "ca": new(string)}
+	c := &cobra.Command{Use: "add", Short: "Take a storage place into use; it is filled in the background", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		if kind == "" || path == "" && kind != "s3" {
+			return usageError{errors.New("--kind (dir, s3 or sftp) and --path are needed")}
+		}
+		for k, v := range map[string]any{"kind": kind, "path": path, "name": name, "host": host, "bucket": bucket, "region": region, "user": user, "country": country, "filing": filing, "plain": plain} {
+			in[k] = v
+		}
+		for k, file := range files {
+			if *file == "" {
+				continue
+			}
+			b, err := os.ReadFile(*file)
+			if err != nil {
+				return usageError{err}
+			}
+			in[k] = strings.TrimSpace(string(b))
+		}
+		return ask(o, cmd, "place-add", in, nil)
+	}}
+	f := c.Flags()
+	f.StringVar(&kind, "kind", "", "dir, s3 or sftp")
+	f.StringVar(&path, "path", "", "folder (absolute), or prefix in the bucket")
+	f.StringVar(&name, "name", "", "what people call it")
+	f.StringVar(&host, "host", "", "s3, sftp: host:port")
+	f.StringVar(&bucket, "bucket", "", "s3: bucket, which must exist")
+	f.StringVar(&region, "region", "", "s3: region")
+	f.StringVar(&user, "user", "", "sftp: user; s3: access key")
+	f.StringVar(files["secret"], "secret-file", "", "file with the password, the private key or the secret key")
+	f.StringVar(files["host_key"], "host-key-file", "", "sftp: file with the server's public key, such as its ssh_host_ed25519_key.pub")
+	f.StringVar(files["ca"], "ca-file", "", "s3: certificate of a private server, PEM")
+	f.BoolVar(&plain, "plain", false, "s3: without TLS, on a trusted wire only")
+	f.StringVar(&country, "country", "MO", "where the bytes lie; outside Macau --filing is needed")
+	f.StringVar(&filing, "filing", "", "number of the filing or approval that lets the copy leave Macau")
+	return c
+}
+
+func placeList(o *options) *cobra.Command {
+	return &cobra.Command{Use: "list", Short: "How the further copies stand", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return ask(o, cmd, "places", nil, func(b json.RawMessage) error {
+			var rows []appliance.PlaceRow
+			if err := json.Unmarshal(b, &rows); err != nil {
+				return err
+			}
+			for _, r := range rows {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s  %-5s %-8s %d of %d MB  last complete %s  %s %s\n", r.ID, r.Kind, r.State, r.Done>>20, r.Total>>20, r.LastOK.Format(time.RFC3339), r.Name, r.Problem)
+			}
+			return nil
+		})
+	}}
+}
+
+func placeVerify(o *options) *cobra.Command {
+	return &cobra.Command{Use: "verify ID", Short: "Read a copy again and compare every file with its hash; what differs is written again", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		damaged := 0
+		err := ask(o, cmd, "place-verify", map[string]string{"id": args[0]}, func(b json.RawMessage) error {
+			var r struct {
+				Files, Bytes int64
+				Damaged      []string
+			}
+			if err := json.Unmarshal(b, &r); err != nil {
+				return err
+			}
+			damaged = len(r.Damaged)
+			fmt.Fprintf(cmd.OutOrStdout(), "read %d files, %d bytes; differed and written again: %d\n", r.Files, r.Bytes, damaged)
+			return nil
+		})
+		if err == nil && damaged > 0 {
+			return fmt.Errorf("%w: %d files of the copy differed", appliance.ErrNotVerified, damaged)
+		}
+		return err
+	}}
+}
+
+func placeRetire(o *options) *cobra.Command {
+	var erase, force bool
+	c := &cobra.Command{Use: "retire ID", Short: "End the use of a place; another copy must be complete", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		return ask(o, cmd, "place-retire", map[string]any{"id": args[0], "erase": erase, "force": force}, nil)
+	}}
+	c.Flags().BoolVar(&erase, "erase", false, "remove the copy too")
+	c.Flags().BoolVar(&force, "force", false, "even if it is the only copy, or is gone for ever")
+	return c
+}

@@ -1,0 +1,278 @@
+package appliance
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"farol/internal/archive"
+	"farol/internal/audit"
+	"farol/internal/replica"
+)
+
+// placesSetting is the sealed list of replica.PlaceConfig.
+const placesSetting = "places"
+
+// placeRun is a storage place with what ends its copying.
+type placeRun struct {
+	*replica.Place
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+func (a *Appliance) openPlaces(ctx context.Context) error {
+	cfgs, err := a.placeConfigs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range cfgs {
+		if !c.Retired {
+			a.places = append(a.places, &placeRun{Place: replica.NewPlace(c, a.log, nil)})
+		}
+	}
+	return nil
+}
+
+func (a *Appliance) placeConfigs(ctx context.Context) (cfgs []replica.PlaceConfig, err error) {
+	_, err = a.settings.GetJSON(ctx, placesSetting, &cfgs)
+	return cfgs, err
+}
+
+// keepPlace adds or replaces the settings of a place.
+func (a *Appliance) keepPlace(ctx context.Context, cfg replica.PlaceConfig) error {
+	cfgs, err := a.placeConfigs(ctx)
+	if err != nil {
+		return err
+	}
+	cfgs = append(slices.DeleteFunc(cfgs, func(c replica.PlaceConfig) bool { return c.ID == cfg.ID }), cfg)
+	b, err := json.Marshal(cfgs)
+	if err != nil {
+		return err
+	}
+	return a.settings.SetSecret(ctx, map[string]string{placesSetting: string(b)})
+}
+
+// runPlaces begins to copy to every place. a.sendersCtx is set.
+func (a *Appliance) runPlaces() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, p := range a.places {
+		a.runPlace(p)
+	}
+}
+
+// runPlace copies until the appliance ends or the place is retired. a.mu is
+// held.
+func (a *Appliance) runPlace(p *placeRun) {
+	if p.stop != nil || a.sendersCtx == nil {
+		return
+	}
+	every := time.Minute // an object store charges for each put
+	if p.Config().Kind == "dir" {
+		every = 10 * time.Second
+	}
+	ctx, cancel := context.WithCancel(a.sendersCtx)
+	p.stop, p.done = cancel, make(chan struct{})
+	go func() { // ends with sendersCtx
+		defer close(p.done)
+		if err := p.Run(ctx, a.archive, a.audit, every); err != nil && ctx.Err() == nil {
+			a.log.ErrorContext(ctx, "storage place", "place", p.Config().ID, "err", err)
+		}
+	}()
+}
+
+// fetch gives a file of the archive back from any copy there is.
+func (a *Appliance) fetch(ctx context.Context, name string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	a.mu.Lock()
+	places, sender := slices.Clone(a.places), a.sender
+	a.mu.Unlock()
+	err := fmt.Errorf("no copy of it: %w", archive.ErrNotFound)
+	for _, p := range places {
+		b, perr := p.File(ctx, name)
+		if perr == nil {
+			return b, nil
+		}
+		err = errors.Join(err, perr)
+	}
+	if sender != nil {
+		b, serr := sender.File(ctx, name)
+		if serr == nil {
+			return b, nil
+		}
+		err = errors.Join(err, serr)
+	}
+	return nil, err
+}
+
+func (a *Appliance) place(id string) *placeRun {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, p := range a.places {
+		if p.Config().ID == id {
+			return p
+		}
+	}
+	return nil
+}
+
+// AddPlace takes a storage place into use; it is filled in the background.
+func (a *Appliance) AddPlace(ctx context.Context, cfg replica.PlaceConfig) (string, error) {
+	if cfg.Abroad() {
+		return "", errors.New("the bytes would leave Macau (country is not MO): Articles 19 and 20 of Law 8/2005 ask for a basis first; name its filing number")
+	}
+	cfg, err := replica.AddPlace(ctx, cfg, a.archive.ID())
+	if err != nil {
+		return "", err
+	}
+	if a.place(cfg.ID) != nil {
+		return cfg.ID, nil
+	}
+	if err := a.placeEntry(ctx, "replication.policy.change", cfg, "ok", "add"); err != nil {
+		return "", err
+	}
+	if err := a.keepPlace(ctx, cfg); err != nil {
+		return "", err
+	}
+	p := &placeRun{Place: replica.NewPlace(cfg, a.log, nil)}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.places = append(a.places, p)
+	a.runPlace(p)
+	return cfg.ID, nil
+}
+
+func (a *Appliance) placeEntry(ctx context.Context, op string, cfg replica.PlaceConfig, outcome, step string) error {
+	_, err := a.audit.Append(ctx, audit.Event{Actor: "system", Operation: op, Object: "place/" + cfg.ID, Outcome: outcome,
+		Detail: map[string]string{"step": step, "kind": cfg.Kind, "country": cfg.Country, "filing": cfg.Filing}})
+	return err
+}
+
+// PlaceRow is a storage place as `farol place list` shows it: no secret.
+type PlaceRow struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Kind    string    `json:"kind"`
+	Country string    `json:"country"`
+	State   string    `json:"state"`
+	Done    int64     `json:"done"`
+	Total   int64     `json:"total"`
+	Free    int64     `json:"disk_free"`
+	Size    int64     `json:"disk_size"`
+	LastOK  time.Time `json:"last_ok"`
+	Problem string    `json:"problem,omitempty"`
+}
+
+// Places lists the storage places.
+func (a *Appliance) Places() []PlaceRow {
+	a.mu.Lock()
+	places := slices.Clone(a.places)
+	a.mu.Unlock()
+	rows := make([]PlaceRow, 0, len(places))
+	for _, p := range places {
+		c, st := p.Config(), p.Status()
+		row := PlaceRow{c.ID, c.Name, c.Kind, c.Country, st.State, st.Done, st.Total, st.Free, st.Size, st.LastOK, ""}
+		if st.Err != nil {
+			row.Problem = st.Err.Error()
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// VerifyPlace reads a copy again and compares it with the hashes.
+func (a *Appliance) VerifyPlace(ctx context.Context, id string) (replica.PlaceReport, error) {
+	p := a.place(id)
+	if p == nil {
+		return replica.PlaceReport{}, errors.New("no storage place has this id")
+	}
+	rep, err := p.Verify(ctx, a.archive, nil)
+	outcome := "ok"
+	if err != nil || len(rep.Damaged) > 0 {
+		outcome = "partial"
+	}
+	return rep, errors.Join(err, a.placeEntry(ctx, "replication.verify", p.Config(), outcome, "verify"))
+}
+
+// RetirePlace ends the use of a place. Unless forced, another copy must be
+// complete: moving is adding the new one, waiting, and retiring the old one.
+func (a *Appliance) RetirePlace(ctx context.Context, id string, erase, force bool) error {
+	p := a.place(id)
+	if p == nil {
+		return errors.New("no storage place has this id")
+	}
+	if !force && !a.anotherCopy(p) {
+		return errors.New("it is the only complete copy: add another and wait until it is current, or force it")
+	}
+	cfg := p.Config()
+	if err := a.placeEntry(ctx, "replication.policy.change", cfg, "ok", "retire"); err != nil {
+		return err
+	}
+	if p.stop != nil {
+		p.stop()
+		<-p.done
+	}
+	err := p.Retire(ctx, erase, nil)
+	if err != nil && !force {
+		a.mu.Lock()
+		p.stop = nil
+		a.runPlace(p)
+		a.mu.Unlock()
+		return err
+	}
+	cfg.Retired = true
+	if err := a.keepPlace(ctx, cfg); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.places = slices.DeleteFunc(a.places, func(x *placeRun) bool { return x == p })
+	a.mu.Unlock()
+	return nil
+}
+
+func (a *Appliance) anotherCopy(but *placeRun) bool {
+	if s := a.currentSender(); s != nil && s.Status().Connected {
+		return true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.ContainsFunc(a.places, func(p *placeRun) bool { return p != but && p.Status().State == "current" })
+}
+
+func (a *Appliance) ctlPlaces(*http.Request) (any, error) { return a.Places(), nil }
+
+func (a *Appliance) ctlPlaceAdd(r *http.Request) (any, error) {
+	var cfg replica.PlaceConfig
+	if err := json.NewDecoder(r.Body).Decode(&cfg); err != nil {
+		return nil, fmt.Errorf("read the request: %w", err)
+	}
+	id, err := a.AddPlace(r.Context(), cfg)
+	return map[string]string{"id": id}, err
+}
+
+type placeAsk struct {
+	ID    string `json:"id"`
+	Erase bool   `json:"erase"`
+	Force bool   `json:"force"`
+}
+
+func (a *Appliance) ctlPlaceVerify(r *http.Request) (any, error) {
+	var q placeAsk
+	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+		return nil, fmt.Errorf("read the request: %w", err)
+	}
+	return a.VerifyPlace(r.Context(), q.ID)
+}
+
+func (a *Appliance) ctlPlaceRetire(r *http.Request) (any, error) {
+	var q placeAsk
+	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+		return nil, fmt.Errorf("read the request: %w", err)
+	}
+	return map[string]string{"retired": q.ID}, a.RetirePlace(r.Context(), q.ID, q.Erase, q.Force)
+}
