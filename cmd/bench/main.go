@@ -29,8 +29,6 @@ type scale struct {
 	commits, folds int   // between the first and the last measured commits
 	samples        int
 	dayCommits     int
-	rebuild        int // records
-	ticks          time.Duration
 }
 
 var scales = map[string]scale{
