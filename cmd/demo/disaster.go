@@ -83,7 +83,7 @@ func (w *world) victim(ctx context.Context) (dept int64, files map[string]int, c
 		}
 		n := w.owned(d.ID, "files")
 		m := w.owned(d.ID, "chat")
-		if n >= 4 && m < bestMessages && (m > 20 || w.o.chats != "") {
+		if n >= 1 && m < bestMessages && (m > 20 || w.o.chats != "") {
 			best, bestMessages = d.ID, m
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 type simInfo struct {
@@ -199,25 +201,25 @@ func (w *world) everybody(ctx context.Context, p *person, admin string) (int, er
 	if err != nil {
 		return 0, err
 	}
-	n := 1
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(4)
 	for _, u := range users {
 		if u == admin {
 			continue
 		}
-		member := &person{base: p.base}
-		if err := member.browser(); err != nil {
-			return n, err
-		}
-		start, err := member.do(ctx, http.MethodGet, link+"/go", nil)
-		if err != nil {
-			return n, err
-		}
-		if err := w.agree(ctx, member, start, u); err != nil {
-			return n, err
-		}
-		n++
+		g.Go(func() error {
+			member := &person{base: p.base}
+			if err := member.browser(); err != nil {
+				return err
+			}
+			start, err := member.do(ctx, http.MethodGet, link+"/go", nil)
+			if err != nil {
+				return err
+			}
+			return w.agree(ctx, member, start, u)
+		})
 	}
-	return n, nil
+	return len(users), g.Wait()
 }
 
 // users lists the employees as the simulator knows them.

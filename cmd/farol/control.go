@@ -92,6 +92,7 @@ func archiveCmd(o *options) *cobra.Command {
 			return nil
 		})
 	}})
+	c.AddCommand(archivePassword())
 	return c
 }
 

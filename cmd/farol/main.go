@@ -26,7 +26,7 @@ func main() {
 	}
 	err := root().ExecuteContext(ctx)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "farol:", err)
+		fmt.Fprintln(os.Stderr, "farol:", appliance.Words(err))
 	}
 	os.Exit(exitCode(err))
 }

@@ -78,6 +78,25 @@ func recoverCmd(o *options) *cobra.Command {
 	return c
 }
 
+// archivePassword is the way out without us: what stock kopia asks for.
+func archivePassword() *cobra.Command {
+	var file string
+	c := &cobra.Command{Use: "password", Short: "Print the password that stock kopia needs, from shares of the recovery kit; offline", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		shares, err := readShares(cmd, file)
+		if err != nil {
+			return err
+		}
+		p, err := appliance.ArchivePassword(shares)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), p)
+		return nil
+	}}
+	c.Flags().StringVar(&file, "shares", "", "file with one share a line (default: typed in)")
+	return c
+}
+
 // readShares takes the shares from a file or from the terminal, one a line, an
 // empty line ends.
 func readShares(cmd *cobra.Command, file string) ([]string, error) {

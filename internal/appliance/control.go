@@ -48,7 +48,7 @@ func (a *Appliance) serveControl(ctx context.Context, ln net.Listener) error {
 			v, err := h(r)
 			if err != nil {
 				w.WriteHeader(http.StatusUnprocessableEntity)
-				v = map[string]string{"error": words(err)}
+				v = map[string]string{"error": Words(err)}
 			}
 			if err := json.NewEncoder(w).Encode(v); err != nil {
 				a.log.DebugContext(r.Context(), "control answer", "err", err)
@@ -64,9 +64,9 @@ func (a *Appliance) serveControl(ctx context.Context, ln net.Listener) error {
 	return ctx.Err()
 }
 
-// words is what the command line may print: English, and no internals beyond
+// Words is what the command line may print: English, and no internals beyond
 // the wrapped causes that name things, never content.
-func words(err error) string {
+func Words(err error) string {
 	var ie *i18n.Error
 	if errors.As(err, &ie) {
 		return ie.Text(i18n.EN)

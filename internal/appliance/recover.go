@@ -75,6 +75,15 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 	return os.RemoveAll(fetch)
 }
 
+// ArchivePassword is what stock kopia asks for, from shares of the kit.
+func ArchivePassword(shares []string) (string, error) {
+	root, err := combine(shares)
+	if err != nil {
+		return "", err
+	}
+	return archive.Password(root), nil
+}
+
 // fetchAll brings the files of a kind, keeping those that a try before brought
 // whole.
 func fetchAll(ctx context.Context, c *replica.Client, what, dir string, progress func(string, int64, int64)) error {

@@ -111,6 +111,16 @@ func shortID(token string) string { return hex.EncodeToString(tokenHash(token)[:
 // Session finds the session of a cookie and notes that it was seen. It returns
 // [ErrSession] when there is none or it has ended.
 func (a *Accounts) Session(ctx context.Context, token string) (Session, error) {
+	return a.find(ctx, token, true)
+}
+
+// Peek is Session for what a page does by itself, as asking for its state
+// every half minute: it does not keep an idle session alive.
+func (a *Accounts) Peek(ctx context.Context, token string) (Session, error) {
+	return a.find(ctx, token, false)
+}
+
+func (a *Accounts) find(ctx context.Context, token string, seenNow bool) (Session, error) {
 	var s Session
 	if token == "" {
 		return s, ErrSession
@@ -134,7 +144,7 @@ func (a *Accounts) Session(ctx context.Context, token string) (Session, error) {
 	if now.Sub(s.Seen) > Idle || now.Sub(s.Created) > Absolute {
 		return s, errors.Join(ErrSession, a.Logout(ctx, token))
 	}
-	if now.Sub(s.Seen) > time.Minute {
+	if seenNow && now.Sub(s.Seen) > time.Minute {
 		err = a.db.Update(ctx, func(tx *db.Tx) error {
 			_, err := tx.ExecContext(ctx, "UPDATE session SET seen=? WHERE hash=?", now.UnixMilli(), tokenHash(token))
 			return err

@@ -33,6 +33,14 @@ func (d *Directory) Add(u User) {
 	}
 }
 
+// Remove forgets a user who has left.
+func (d *Directory) Remove(userID string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.union, d.users[userID].UnionID)
+	delete(d.users, userID)
+}
+
 // User looks a person up by userId or unionId.
 func (d *Directory) User(key string) (User, bool) {
 	d.mu.RLock()

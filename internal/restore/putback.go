@@ -24,7 +24,8 @@ type putBack struct {
 	readers  []string // members whose consent stands, for reading back
 	job      *Job
 	stamp    string
-	fallback string // an organisation space, for files whose own space is gone
+	staff    map[string]bool // who is still there, as far as asked
+	fallback string          // an organisation space, for files whose own space is gone
 }
 
 func (b *putBack) run(ctx context.Context, p plan) error {

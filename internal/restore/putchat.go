@@ -26,10 +26,14 @@ func (b *putBack) chat(ctx context.Context, c planned) error {
 	owner, first := "", ""
 	var users []string
 	for _, m := range members {
-		byOpen[m.OpenID] = m.UserID
-		if _, known := b.d.d.People.User(m.UserID); !known {
-			continue // left the organisation: cannot be made a member again
+		in, err := b.employed(ctx, m.UserID)
+		if err != nil {
+			return err
 		}
+		if !in {
+			continue // left the organisation: can neither be a member nor speak again
+		}
+		byOpen[m.OpenID] = m.UserID
 		users = append(users, m.UserID)
 		if m.Owner {
 			owner = m.UserID
@@ -41,22 +45,55 @@ func (b *putBack) chat(ctx context.Context, c planned) error {
 	if owner == "" {
 		owner = first
 	}
-	if owner == "" {
-		for range c.hits {
-			b.job.item(JobItem{Kind: record.Chat, Name: c.info.Title, Container: c.info.Title, Outcome: NotRestored, Detail: "restore.no_members"})
+	if owner == "" { // everybody has left: the operator takes it
+		if u, ok := b.d.d.People.User(b.operator); ok {
+			owner, users = u.UserID, append(users, u.UserID)
 		}
-		return nil
+	}
+	if owner == "" {
+		return b.failAll(ctx, c, "restore.no_members", nil)
 	}
 	title := c.info.Title + "（Farol " + b.stamp + "）"
 	group, err := b.client.ImportGroup(ctx, b.job.s.ID+"-"+strconv.FormatInt(c.info.CatalogID, 36), title, owner, users, c.hits[0].Time)
 	if err != nil {
-		return fmt.Errorf("make a group to restore into: %w", err)
+		return b.failAll(ctx, c, "restore.import_failed", fmt.Errorf("make a group to restore into: %w", err))
 	}
 	sent, err := b.messages(ctx, c, group, owner, byOpen)
 	if err != nil {
 		return err
 	}
 	return b.compare(ctx, c, group, users, sent)
+}
+
+// failAll notes every message of a conversation as not restored. The other
+// conversations go on, unless the cause stops everything.
+func (b *putBack) failAll(ctx context.Context, c planned, detail string, cause error) error {
+	if cause != nil {
+		if stops(ctx, cause) {
+			return cause
+		}
+		b.d.d.Log.WarnContext(ctx, "a conversation was not restored", "err", cause)
+	}
+	for range c.hits {
+		b.job.item(JobItem{Kind: record.Chat, Name: c.info.Title, Container: c.info.Title, Outcome: NotRestored, Detail: detail})
+	}
+	return nil
+}
+
+// employed asks DingTalk, once a person, whether he is still there.
+func (b *putBack) employed(ctx context.Context, userID string) (bool, error) {
+	if in, asked := b.staff[userID]; asked || userID == "" {
+		return in, nil
+	}
+	_, err := b.client.User(ctx, userID)
+	if err != nil && !errors.Is(err, dingtalk.ErrNotFound) {
+		if stops(ctx, err) {
+			return false, err
+		}
+		return false, nil // out of the app's sight is as good as gone
+	}
+	b.staff[userID] = err == nil
+	return err == nil, nil
 }
 
 func (b *putBack) members(ctx context.Context, c planned) ([]dingtalk.Member, error) {

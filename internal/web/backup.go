@@ -37,8 +37,8 @@ func (w words) run(r backup.Run) templates.RunRow {
 	}
 	row.Listed, row.Added, row.Gaps = w.n(listed), w.n(added+changed), w.n(gaps)
 	row.Detail = strings.Join(problems, " ")
-	if row.Detail == "" && r.State == backup.Done {
-		row.Detail = w.t("run.sum", "added", w.n(added), "changed", w.n(changed), "took", row.Took)
+	if row.Detail == "" && (r.State == backup.Done || r.State == backup.Partial) {
+		row.Detail = w.t("run.sum", "added", w.n(added), "changed", w.n(changed), "gaps", w.n(gaps), "took", row.Took)
 	}
 	return row
 }

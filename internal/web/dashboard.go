@@ -64,7 +64,7 @@ func (f *facts) watch(w words) templates.Watch {
 	case !f.offsite.Set:
 		loss.Figure, loss.Yard, loss.State = w.t("watch.loss.all"), w.t("watch.loss.single"), ui.Danger
 	default:
-		loss.Figure, loss.Unit, loss.Yard = w.l.Duration(f.offsite.Lag), w.t("watch.loss.unit"), w.t("watch.loss.goal", "goal", w.l.Duration(offsiteLimit))
+		loss.Figure, loss.Unit, loss.Yard = w.lag(f.offsite.Lag), w.t("watch.loss.unit"), w.t("watch.loss.goal", "goal", w.l.Duration(offsiteLimit))
 		if f.offsite.Lag > offsiteLimit || !f.offsite.Connected {
 			loss.State = ui.Danger
 		}
@@ -255,7 +255,7 @@ func (f *facts) offsitePanel(w words) templates.Offsite {
 	if !o.Set {
 		return p
 	}
-	p.Line = w.t("offsite.line", "lag", w.l.Duration(o.Lag))
+	p.Line = w.t("offsite.line", "lag", w.lag(o.Lag))
 	p.State, p.Word = ui.Safe, w.t("offsite.connected")
 	if !o.Connected {
 		p.State, p.Word = ui.Danger, w.t("offsite.lost")

@@ -73,7 +73,7 @@ func (s *Server) stream(c echo.Context, changed func() <-chan struct{}, draw fun
 			return nil
 		case <-next:
 		case <-time.After(streamIdle):
-			if _, err := s.d.Accounts.Session(ctx, visitOf(c).token); err != nil {
+			if _, err := s.d.Accounts.Peek(ctx, visitOf(c).token); err != nil {
 				return nil
 			}
 			if err := send("idle", ""); err != nil {

@@ -101,7 +101,11 @@ func (s *Server) arrive(next echo.HandlerFunc) echo.HandlerFunc {
 			v.lang = i18n.Match(r.Header.Get("Accept-Language"))
 		}
 		if v.token = cookie(c, sessionCookie); v.token != "" && !strings.HasPrefix(r.URL.Path, "/static/") {
-			sess, err := s.d.Accounts.Session(r.Context(), v.token)
+			find := s.d.Accounts.Session
+			if byItself(r) {
+				find = s.d.Accounts.Peek
+			}
+			sess, err := find(r.Context(), v.token)
 			switch {
 			case err == nil:
 				v.session = &sess
@@ -118,6 +122,12 @@ func (s *Server) arrive(next echo.HandlerFunc) echo.HandlerFunc {
 		c.SetRequest(r.WithContext(i18n.With(r.Context(), v.lang)))
 		return next(c)
 	}
+}
+
+// byItself reports whether the page asks without a person: such a request must
+// not keep an idle session alive.
+func byItself(r *http.Request) bool {
+	return r.URL.Path == "/status/band" || strings.HasPrefix(r.URL.Path, "/events/") || r.Header.Get("HX-Trigger") == "watch"
 }
 
 func cleanTheme(t string) string {

@@ -160,13 +160,13 @@ func (f *facts) say(w words) templates.Say {
 	case f.lapsed > 0:
 		return templates.Say{State: ui.Signal, Bold: w.t("say.lapsed", "n", f.lapsed), Text: w.t("say.lapsed.text"), Action: w.t("say.look"), Href: "/consents"}
 	case f.offsite.Set && (!f.offsite.Connected || f.offsite.Lag > offsiteLimit):
-		return templates.Say{State: ui.Signal, Bold: w.t("say.offsite", "lag", w.l.Duration(f.offsite.Lag)), Text: w.t("say.offsite.text"), Action: w.t("say.look"), Href: "/assurance#offsite"}
+		return templates.Say{State: ui.Signal, Bold: w.t("say.offsite", "lag", w.lag(f.offsite.Lag)), Text: w.t("say.offsite.text"), Action: w.t("say.look"), Href: "/assurance#offsite"}
 	case !f.offsite.Set:
 		return templates.Say{State: ui.Signal, Bold: w.t("say.single"), Text: w.t("say.single.text", "age", w.age(f.last)), Action: w.t("say.pair"), Href: "/assurance#offsite"}
 	case !f.kit:
 		return templates.Say{State: ui.Signal, Bold: w.t("say.nokit"), Text: w.t("say.nokit.text"), Action: w.t("say.kit"), Href: "/setup/kit"}
 	}
-	return templates.Say{State: ui.Safe, Bold: w.t("say.safe"), Text: w.t("say.safe.text", "age", w.age(f.last), "lag", w.l.Duration(f.offsite.Lag))}
+	return templates.Say{State: ui.Safe, Bold: w.t("say.safe"), Text: w.t("say.safe.text", "age", w.age(f.last), "lag", w.lag(f.offsite.Lag))}
 }
 
 // todos is what waits for a person, worst first. A role sees what it can do.

@@ -78,6 +78,14 @@ func (w words) weekday(t time.Time) string {
 // age says how long ago t was.
 func (w words) age(t time.Time) string { return w.l.Duration(w.now.Sub(t).Round(time.Second)) }
 
+// lag is how far something is behind; below a second no figure is honest.
+func (w words) lag(d time.Duration) string {
+	if d < time.Second {
+		return w.t("lag.none")
+	}
+	return w.l.Duration(d)
+}
+
 func (w words) n(n int64) string { return w.l.Number(n) }
 
 var kindIcons = map[record.Kind]string{record.Chat: "messages-square", record.Files: "folder", record.Approvals: "stamp", record.Contacts: "contact-round"}

@@ -64,6 +64,10 @@ func (u *user) first(listed int64) int64 {
 func (Contacts) Learn(rec *record.Record, people *connector.Directory) {
 	var u user
 	if strings.HasPrefix(rec.ID, "user-") && json.Unmarshal(rec.Raw, &u) == nil {
+		if rec.Deleted {
+			people.Remove(u.UserID)
+			return
+		}
 		people.Add(connector.User{UserID: u.UserID, UnionID: u.UnionID, Name: u.Name, Dept: u.first(rec.Dept)})
 	}
 }

@@ -132,6 +132,17 @@ func ParseEntry(raw []byte) (Entry, error) {
 	return e, nil
 }
 
+// operator is who the space is read as: the first of its readers who is still
+// employed, else the employee named for drive access.
+func operator(env *connector.Env, src connector.Source) string {
+	for _, u := range src.Via {
+		if _, ok := env.People.User(u); ok {
+			return u
+		}
+	}
+	return env.Operator
+}
+
 // Pull reads the listing from the token on. Going forward may repeat entries
 // when files change during the walk; the version hash tells.
 func (Files) Pull(ctx context.Context, env *connector.Env, src connector.Source, cursor string, emit func(connector.Page) error) error {

@@ -35,6 +35,10 @@ var storageRoutes = []route{
 func (c *call) operator() (*person, error) {
 	p := c.s.tenant.union(c.query.Get("unionId"))
 	if p == nil {
+		if left := c.s.tenant.byUnion[c.query.Get("unionId")]; left != nil {
+			// somebody who has left: no caller can know before it asks
+			return nil, apiError{status: 400, code: "paramError.unionId", msg: "unionId is not a member of the organisation"}
+		}
 		return nil, c.bad("paramError.unionId", "unionId is not a member of the organisation")
 	}
 	return p, nil

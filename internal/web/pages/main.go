@@ -1,7 +1,7 @@
-// Command pagesserver serves every page of the console with invented data, to
+// Command pages serves every page of the console with invented data, to
 // be looked at while templates and styles are written.
 //
-//	go run ./internal/web/pagesserver -listen 127.0.0.1:8090
+//	go run ./internal/web/pages -listen 127.0.0.1:8090
 //
 // ?lang=pt and ?theme=dark choose language and theme.
 package main
