@@ -268,7 +268,11 @@ func (c *Catalog) Known(ctx context.Context, refs []record.Ref) (map[record.Ref]
 	}
 	list[len(list)-1] = ']'
 	err := c.db.View(ctx, func(tx *db.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT item, id, ver, state FROM rec WHERE item IN (SELECT value FROM json_each(?)) AND until=0", string(list))
+		query, arg := "SELECT item, id, ver, state FROM rec WHERE item IN (SELECT value FROM json_each(?)) AND until=0", any(string(list))
+		if len(by) == 1 { // what most listings show when nothing happened
+			query, arg = "SELECT item, id, ver, state FROM rec WHERE item=? AND until=0", c.blind.name("item", string(refs[0].Kind), refs[0].Container, refs[0].ID)
+		}
+		rows, err := tx.QueryContext(ctx, query, arg)
 		if err != nil {
 			return err
 		}
