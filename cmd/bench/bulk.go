@@ -153,7 +153,11 @@ func (b *bench) bulk(ctx context.Context) error {
 		}
 		lo, mid, hi := ratios(ts["limit"], ts["ours"])
 		b.row("… limit of the machine (hash, compress, seal, write)", fmt.Sprintf("%s; ours reaches %.2f (%.2f–%.2f) of it", speed(in.bytes, ts["limit"]), mid, lo, hi), "", "", "printed")
-		b.row("… peak memory", fmt.Sprintf("%d MiB; as records %d MiB", maxRSS(ts["ours"]), maxRSS(ts["records"])), fmt.Sprintf("%d MiB", maxRSS(ts["restic"])), fmt.Sprintf("%d MiB", maxRSS(ts["kopia"])), "≤ 400 MiB")
+		mem := fmt.Sprintf("%d MiB", maxRSS(ts["ours"]))
+		if in.records {
+			mem += fmt.Sprintf("; as records %d MiB", maxRSS(ts["records"]))
+		}
+		b.row("… peak memory", mem, fmt.Sprintf("%d MiB", maxRSS(ts["restic"])), fmt.Sprintf("%d MiB", maxRSS(ts["kopia"])), "≤ 400 MiB")
 		if err := b.restores(ctx, in.name, in.src, in.bytes, stores); err != nil {
 			return err
 		}
