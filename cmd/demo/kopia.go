@@ -24,6 +24,13 @@ func (w *world) stock(ctx context.Context, p *person) error {
 		say("stock kopia", "not checked: FAROL_KOPIA does not name the program")
 		return nil
 	}
+	if err := w.farol(ctx, nil, "fold"); err != nil {
+		return err
+	}
+	s, err := w.status(ctx)
+	if err != nil {
+		return err
+	}
 	shares := filepath.Join(w.o.dir, "shares.txt")
 	if err := os.WriteFile(shares, []byte(p.Shares[0]+"\n"+p.Shares[1]+"\n"), 0o600); err != nil {
 		return err
@@ -82,9 +89,9 @@ func (w *world) stock(ctx context.Context, p *person) error {
 	if err != nil {
 		return err
 	}
-	say("stock kopia", "%d snapshots listed, newest restored in %s: %d readable records in %d files", len(ids), time.Since(start).Round(time.Millisecond), lines, files)
-	if lines == 0 {
-		return errors.New("stock kopia restored no record")
+	say("stock kopia", "%d snapshots listed, newest restored in %s: %d readable records in %d files, the archive holds %d", len(ids), time.Since(start).Round(time.Millisecond), lines, files, s.Archive.LastFold.Records)
+	if lines == 0 || int64(lines) != s.Archive.LastFold.Records {
+		return fmt.Errorf("stock kopia restored %d records of %d", lines, s.Archive.LastFold.Records)
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func (w *world) smoke(ctx context.Context, p *person, began time.Time) error {
 	check("search", func() error { return w.search(ctx) })
 	check("proof", func() error { return w.proof(ctx, p) })
 	check("delete and restore", func() error { return w.disaster(ctx, p) })
-	check("kill -9 and restart", func() error { return w.restart(ctx, before) })
+	check("kill -9 and restart", func() error { return w.restart(ctx) })
 	check("audit log", func() error { return w.logVerify(ctx) })
 	check("fold", func() error {
 		after, err := w.fold(ctx)

@@ -46,6 +46,9 @@ type status struct {
 		P50, P99 time.Duration
 	} `json:"lag"`
 	Entries int64 `json:"log_entries"`
+	Archive struct {
+		LastFold struct{ Records int64 }
+	} `json:"archive"`
 
 	fullDone bool
 }

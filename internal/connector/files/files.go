@@ -262,7 +262,7 @@ func reader(env *connector.Env, src connector.Source) string {
 	if len(src.Via) == 0 {
 		return env.Operator
 	}
-	return src.Via[0]
+	return operator(env, src)
 }
 
 // PullItem reads one entry.
