@@ -132,17 +132,6 @@ func ParseEntry(raw []byte) (Entry, error) {
 	return e, nil
 }
 
-// operator is who the space is read as: the first of its readers who is still
-// employed, else the employee named for drive access.
-func operator(env *connector.Env, src connector.Source) string {
-	for _, u := range src.Via {
-		if _, ok := env.People.User(u); ok {
-			return u
-		}
-	}
-	return env.Operator
-}
-
 // Pull reads the listing from the token on. Going forward may repeat entries
 // when files change during the walk; the version hash tells.
 func (Files) Pull(ctx context.Context, env *connector.Env, src connector.Source, cursor string, emit func(connector.Page) error) error {
@@ -255,14 +244,17 @@ func (Files) Hint(ev dingtalk.Event) (connector.Hint, bool) {
 	return connector.Hint{Container: d.Space, Item: d.Dentry}, true
 }
 
-// reader is who reads a space. A space that no listing shows any more, such as
-// that of a closed group, is still known after a restart, but not through whom:
-// then the operator asks, and DingTalk decides.
+// reader is who a space is read as: the first of its readers who is still
+// employed. Without one (everybody has left, or a restart knows the space of a
+// closed group but not through whom) the employee named for drive access asks,
+// and DingTalk decides.
 func reader(env *connector.Env, src connector.Source) string {
-	if len(src.Via) == 0 {
-		return env.Operator
+	for _, u := range src.Via {
+		if _, ok := env.People.User(u); ok {
+			return u
+		}
 	}
-	return operator(env, src)
+	return env.Operator
 }
 
 // PullItem reads one entry.
