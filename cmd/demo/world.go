@@ -43,6 +43,7 @@ func (w *world) config() string   { return filepath.Join(w.o.dir, "appliance", "
 // process is a program under way whose output is kept for looking at.
 type process struct {
 	cmd  *exec.Cmd
+	log  string // file of its error output
 	in   io.WriteCloser
 	done chan struct{}
 	err  error
@@ -53,7 +54,7 @@ type process struct {
 }
 
 func spawn(logFile string, name string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(name, args...), done: make(chan struct{}), more: make(chan struct{})}
+	p := &process{log: logFile, cmd: exec.Command(name, args...), done: make(chan struct{}), more: make(chan struct{})}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches us, and we stop them in order
 	f, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -85,6 +86,16 @@ func spawn(logFile string, name string, args ...string) (*process, error) {
 	return p, nil
 }
 
+// lastLine is the last line of a log: why a program ended.
+func lastLine(file string) string {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "its log cannot be read"
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return lines[len(lines)-1]
+}
+
 // expect waits for a line with the prefix, from line number from on.
 func (p *process) expect(ctx context.Context, prefix string, from int, within time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
@@ -102,7 +113,7 @@ func (p *process) expect(ctx context.Context, prefix string, from int, within ti
 		select {
 		case <-more:
 		case <-p.done:
-			return "", fmt.Errorf("%s ended: %v; see its log", filepath.Base(p.cmd.Path), p.err)
+			return "", fmt.Errorf("%s ended: %v: %s", filepath.Base(p.cmd.Path), p.err, lastLine(p.log))
 		case <-ctx.Done():
 			return "", fmt.Errorf("%s did not say %q: %w", filepath.Base(p.cmd.Path), prefix, ctx.Err())
 		}
@@ -194,7 +205,7 @@ func (w *world) startAppliance(ctx context.Context) error {
 		}
 		select {
 		case <-w.app.done:
-			return fmt.Errorf("the appliance ended: %v; see %s", w.app.err, filepath.Join(w.o.dir, "appliance.log"))
+			return fmt.Errorf("the appliance ended: %v: %s", w.app.err, lastLine(w.app.log))
 		case <-ctx.Done():
 			return ctx.Err()
 		default:

@@ -22,13 +22,16 @@ func (t *tenant) addChatsFromFile(name string) error {
 		return fmt.Errorf("open chats: %w", err)
 	}
 	defer f.Close()
-	zr, err := gzip.NewReader(f)
-	if err != nil {
-		return fmt.Errorf("read chats: %w", err)
+	rd := bufio.NewReaderSize(f, 1<<20)
+	if magic, err := rd.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b { // gzipped, or plain
+		zr, err := gzip.NewReader(rd)
+		if err != nil {
+			return fmt.Errorf("read chats: %w", err)
+		}
+		rd = bufio.NewReaderSize(zr, 1<<20)
 	}
 	groups := map[string]*conversation{}
 	all := t.working()
-	rd := bufio.NewReaderSize(zr, 1<<20)
 	for line := 1; ; line++ {
 		raw, err := rd.ReadSlice('\n')
 		if err == io.EOF && len(raw) == 0 {
@@ -42,7 +45,7 @@ func (t *tenant) addChatsFromFile(name string) error {
 			Time                       time.Time
 		}
 		if err := json.Unmarshal(raw, &row); err != nil {
-			return fmt.Errorf("read chats line %d: %w", line, err)
+			return fmt.Errorf("line %d of the chats is not the JSON object that every line must be; nothing was taken from the file: %w", line, err)
 		}
 		v := groups[row.Conversation]
 		if v == nil {
