@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-func (w *world) purpose(ctx context.Context, p *person) error {
-	_, err := p.post(ctx, "/purpose", url.Values{"purpose": {"recovery"}, "next": {"/"}})
+func (w *world) purpose(ctx context.Context, p *person, why string) error {
+	_, err := p.post(ctx, "/purpose", url.Values{"purpose": {why}, "next": {"/"}})
 	return err
 }
 
@@ -29,7 +29,7 @@ func (w *world) disaster(ctx context.Context, p *person) error {
 		return err
 	}
 	say("department deleted in DingTalk", "%v", compact(gone))
-	if err := w.purpose(ctx, p); err != nil {
+	if err := w.purpose(ctx, p, "recovery"); err != nil {
 		return err
 	}
 	if err := p.stepUp(ctx); err != nil {

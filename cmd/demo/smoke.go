@@ -344,7 +344,7 @@ func (w *world) proof(ctx context.Context, p *person) error {
 	if len(r.Rows) == 0 {
 		return errors.New("no message to prove")
 	}
-	if err := w.purpose(ctx, p); err != nil {
+	if err := w.purpose(ctx, p, "dispute"); err != nil {
 		return err
 	}
 	if err := p.stepUp(ctx); err != nil {

@@ -76,7 +76,7 @@ func Words(err error) string {
 
 // operator is the person at the machine: the command line acts for root.
 func (a *Appliance) operator(p policy.Purpose) restore.Request {
-	return restore.Request{Subject: policy.Subject{Account: "root@machine", Role: "owner", Grants: policy.Roles["owner"]}, Source: "control socket", Purpose: p, Fresh: true}
+	return restore.Request{Subject: policy.Subject{Account: "root@machine", Role: "machine", Grants: policy.Machine}, Source: "control socket", Purpose: p, Fresh: true}
 }
 
 func (a *Appliance) ctlSetupCode(r *http.Request) (any, error) {

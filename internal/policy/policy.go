@@ -33,7 +33,8 @@ type Grant struct {
 	All      bool
 	Kinds    []record.Kind
 	Class    record.Class
-	Private  bool // 1:1 conversations, for a legal purpose
+	Private  bool // 1:1 conversations, for a legal purpose only
+	Custody  bool // 1:1 conversations for every purpose: the machine's custodian, who moves records without reading them
 	Actions  []Action
 	Purposes []Purpose
 	Until    time.Time // zero: no end
@@ -54,6 +55,9 @@ const (
 
 // Purposes lists them in the order of the page.
 var Purposes = []Purpose{Recovery, Investigation, Dispute, Handover, Request, Verification}
+
+// Legal reports whether 1:1 conversations may be opened for the purpose.
+func (p Purpose) Legal() bool { return p == Investigation || p == Dispute || p == Request }
 
 // Subject is the person who asks.
 type Subject struct {
@@ -80,6 +84,11 @@ var Roles = map[string][]Grant{
 		Purposes: []Purpose{Investigation, Dispute, Request, Verification}, Actions: []Action{Read, Search, Export, Audit}}},
 }
 
+// Machine is what root on the appliance itself may do with the command line:
+// everything, for it holds the key anyway. Each act is in the audit log.
+var Machine = []Grant{{All: true, Kinds: record.Kinds, Class: record.Secret, Private: true, Custody: true, Purposes: Purposes,
+	Actions: []Action{Operate, Configure, Read, Search, Export, Restore, Audit, Accounts}}}
+
 // May reports whether the subject may do something at all.
 func May(s Subject, a Action, now time.Time) bool {
 	return slices.ContainsFunc(s.Grants, func(g Grant) bool { return g.live(now) && slices.Contains(g.Actions, a) })
@@ -104,7 +113,7 @@ func Allow(s Subject, a Action, p Purpose, now time.Time, expand func([]int64) [
 		}
 		// Grants are not joined: the widest that applies is used, so that a
 		// class of one grant never meets the departments of another.
-		sc := record.Scope{All: g.All, Kinds: g.Kinds, Class: g.Class, Private: g.Private}
+		sc := record.Scope{All: g.All, Kinds: g.Kinds, Class: g.Class, Private: g.Private && p.Legal() || g.Custody}
 		if !g.All {
 			sc.Depts = expand(g.Depts)
 		}

@@ -38,6 +38,19 @@ func TestContentNeedsAPurposeThatTheGrantNames(t *testing.T) {
 	}
 }
 
+func TestOneToOneConversationsOpenForLegalPurposesOnly(t *testing.T) {
+	now := time.Now()
+	for _, p := range Purposes {
+		sc, err := Allow(Subject{Grants: Roles["owner"]}, Read, p, now, same)
+		if err != nil || sc.Private != (p == Investigation || p == Dispute || p == Request) {
+			t.Errorf("%s: private %v, %v", p, sc.Private, err)
+		}
+	}
+	if sc, err := Allow(Subject{Grants: Machine}, Export, Verification, now, same); err != nil || !sc.Private {
+		t.Error("the machine's own export must be whole", sc, err)
+	}
+}
+
 func TestAGrantEndsAndIsNotMixedWithAnother(t *testing.T) {
 	now := time.Now()
 	s := Subject{Grants: []Grant{
