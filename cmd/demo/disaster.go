@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
@@ -24,18 +25,30 @@ func (w *world) disaster(ctx context.Context, p *person) error {
 	if err != nil {
 		return err
 	}
+	said, err := w.expected(ctx, "chat")
+	if err != nil {
+		return err
+	}
 	var gone map[string]any
 	if err := w.ask(ctx, "POST", "/_sim/delete-department", map[string]any{"deptId": dept}, &gone); err != nil {
 		return err
 	}
 	say("department deleted in DingTalk", "%v", compact(gone))
+	if !chats {
+		if err := w.givenByExport(ctx, dept, said); err != nil {
+			return err
+		}
+	}
+	if len(files) == 0 {
+		return nil
+	}
 	if err := w.purpose(ctx, p, "recovery"); err != nil {
 		return err
 	}
 	if err := p.stepUp(ctx); err != nil {
 		return err
 	}
-	kinds := []string{"files"}
+	kinds := []string{"files"} // an import of very many messages would take hours at DingTalk's pace
 	if chats {
 		kinds = append(kinds, "chat")
 	}
@@ -51,6 +64,56 @@ func (w *world) disaster(ctx context.Context, p *person) error {
 		say(kind+" restored into DingTalk", "%s, compared item by item, in %s", job, time.Since(start).Round(time.Millisecond))
 	}
 	return w.compareFiles(ctx, files)
+}
+
+// givenByExport wants every message that the deletion took from DingTalk in an
+// export of the department, byte for byte.
+func (w *world) givenByExport(ctx context.Context, dept int64, before []truth) error {
+	left, err := w.expected(ctx, "chat")
+	if err != nil {
+		return err
+	}
+	still := map[string]bool{}
+	for _, t := range left {
+		still[t.Container+"/"+t.ID] = true
+	}
+	dir := filepath.Join(w.o.dir, "exports", "department")
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := w.farol(ctx, nil, "export", dir, "--purpose", "recovery", "--kind", "chat", "--dept", strconv.FormatInt(dept, 10)); err != nil {
+		return err
+	}
+	took := time.Since(start)
+	c := newCopied()
+	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.Name() != "records.ndjson" {
+			return err
+		}
+		return c.read(path)
+	})
+	if err = errors.Join(err, os.RemoveAll(dir)); err != nil {
+		return err
+	}
+	n, bad := 0, 0
+	for _, t := range before {
+		if t.Type != "message" || still[t.Container+"/"+t.ID] {
+			continue
+		}
+		n++
+		if l, ok := c.records["chat/"+t.Container+"/"+t.ID]; !ok || hex.EncodeToString(l.raw[:]) != t.SHA256 {
+			bad++
+		}
+	}
+	say("deleted messages given back", "%d of %d by export in %s, byte for byte", n-bad, n, took.Round(time.Millisecond))
+	if bad > 0 || n == 0 {
+		return fmt.Errorf("%d of %d deleted messages are not in the export", bad, n)
+	}
+	return nil
 }
 
 func compact(m map[string]any) string {
@@ -91,8 +154,15 @@ func (w *world) victim(ctx context.Context) (dept int64, files map[string]int, c
 			best, bestMessages = d.ID, m
 		}
 	}
+	if best == 0 { // all files are the organisation's: a department with chats then
+		for _, d := range info.Departments {
+			if m := w.owned(d.ID, "chat"); d.ID != 1 && m > 0 && m < bestMessages {
+				best, bestMessages = d.ID, m
+			}
+		}
+	}
 	if best == 0 {
-		return 0, nil, false, errors.New("no department owns files")
+		return 0, nil, false, errors.New("no department owns files or chats")
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		return 0, nil, false, err
