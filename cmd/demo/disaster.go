@@ -34,7 +34,7 @@ func (w *world) disaster(ctx context.Context, p *person) error {
 		return err
 	}
 	say("department deleted in DingTalk", "%v", compact(gone))
-	if !chats {
+	if !chats && w.owned(dept, "chat") > 0 {
 		if err := w.givenByExport(ctx, dept, said); err != nil {
 			return err
 		}
@@ -164,6 +164,10 @@ func (w *world) victim(ctx context.Context) (dept int64, files map[string]int, c
 	if best == 0 {
 		return 0, nil, false, errors.New("no department owns files or chats")
 	}
+	few := bestMessages > 0 && bestMessages < 3000
+	if w.owned(best, "files") == 0 {
+		return best, nil, few, nil
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		return 0, nil, false, err
 	}
@@ -187,7 +191,7 @@ func (w *world) victim(ctx context.Context) (dept int64, files map[string]int, c
 			files[b.SHA256]++
 		}
 	}
-	return best, files, bestMessages > 0 && bestMessages < 3000, errors.Join(err, os.RemoveAll(dir))
+	return best, files, few, errors.Join(err, os.RemoveAll(dir))
 }
 
 // owned asks the appliance how many items of a kind a department owns.
