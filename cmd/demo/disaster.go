@@ -216,7 +216,7 @@ func (w *world) follow(ctx context.Context) (string, error) {
 			return "", errors.New("the appliance knows of no restore")
 		}
 		if j := s.Jobs[0]; j.State != "running" {
-			text := strings.Trim(fmt.Sprint(j.Outcomes), "map[]")
+			text := strings.TrimSuffix(strings.TrimPrefix(fmt.Sprint(j.Outcomes), "map["), "]")
 			if j.State != "done" || j.Outcomes["failed"] > 0 {
 				return text, fmt.Errorf("the restore ended %s %s: %s", j.State, j.Problem, text)
 			}
