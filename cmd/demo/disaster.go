@@ -34,7 +34,7 @@ func (w *world) disaster(ctx context.Context, p *person) error {
 		return err
 	}
 	say("department deleted in DingTalk", "%v", compact(gone))
-	if !chats && w.owned(dept, "chat") > 0 {
+	if !chats && (len(files) == 0 || w.owned(dept, "chat") > 0) {
 		if err := w.givenByExport(ctx, dept, said); err != nil {
 			return err
 		}
@@ -85,7 +85,11 @@ func (w *world) givenByExport(ctx context.Context, dept int64, before []truth) e
 		return err
 	}
 	start := time.Now()
-	if err := w.farol(ctx, nil, "export", dir, "--purpose", "recovery", "--kind", "chat", "--dept", strconv.FormatInt(dept, 10)); err != nil {
+	args := []string{"export", dir, "--purpose", "recovery", "--kind", "chat"}
+	if w.owned(dept, "chat") > 0 {
+		args = append(args, "--dept", strconv.FormatInt(dept, 10))
+	}
+	if err := w.farol(ctx, nil, args...); err != nil {
 		return err
 	}
 	took := time.Since(start)
@@ -154,15 +158,13 @@ func (w *world) victim(ctx context.Context) (dept int64, files map[string]int, c
 			best, bestMessages = d.ID, m
 		}
 	}
-	if best == 0 { // all files are the organisation's: a department with chats then
+	if best == 0 { // everything is the organisation's: a department that has a group then
 		for _, d := range info.Departments {
-			if m := w.owned(d.ID, "chat"); d.ID != 1 && m > 0 && m < bestMessages {
-				best, bestMessages = d.ID, m
+			if d.ID != 1 && d.Groups > 0 {
+				return d.ID, nil, false, nil
 			}
 		}
-	}
-	if best == 0 {
-		return 0, nil, false, errors.New("no department owns files or chats")
+		return 0, nil, false, errors.New("no department owns files or has a group")
 	}
 	few := bestMessages > 0 && bestMessages < 3000
 	if w.owned(best, "files") == 0 {

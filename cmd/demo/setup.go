@@ -26,6 +26,7 @@ type simInfo struct {
 		ID     int64  `json:"id"`
 		Name   string `json:"name"`
 		Parent int64  `json:"parentId"`
+		Groups int    `json:"groups"`
 	} `json:"departments"`
 }
 
