@@ -104,21 +104,21 @@ func (b *bench) bulk(ctx context.Context) error {
 		{"files", files, fmt.Sprintf("bulk ingest, %d × 100 kB files", b.files), fileBytes, false},
 	} {
 		cs := []contender{{"ours",
-			func(dir string) error { _, err := child(ctx, job{Do: "init", Dir: dir, ECC: b.ecc}, nil); return err },
+			func(dir string) error { _, err := child(ctx, job{Do: "init", Dir: dir}, nil); return err },
 			func(dir string) (took, error) {
-				return child(ctx, job{Do: "files", Dir: dir, Src: in.src, ECC: b.ecc}, nil)
+				return child(ctx, job{Do: "files", Dir: dir, Src: in.src}, nil)
 			}}}
 		if in.records {
 			cs = append(cs, contender{"records", cs[0].ready,
 				func(dir string) (took, error) {
-					return child(ctx, job{Do: "records", Dir: dir, Src: in.src, ECC: b.ecc}, nil)
+					return child(ctx, job{Do: "records", Dir: dir, Src: in.src}, nil)
 				}})
 		}
-		if b.ecc > 0 {
-			cs = append(cs, contender{"noecc",
-				func(dir string) error { _, err := child(ctx, job{Do: "init", Dir: dir}, nil); return err },
-				func(dir string) (took, error) { return child(ctx, job{Do: "files", Dir: dir, Src: in.src}, nil) }})
-		}
+		cs = append(cs, contender{"bare",
+			func(dir string) error { _, err := child(ctx, job{Do: "init", Dir: dir, Bare: true}, nil); return err },
+			func(dir string) (took, error) {
+				return child(ctx, job{Do: "files", Dir: dir, Src: in.src, Bare: true}, nil)
+			}})
 		stores := map[string]store{}
 		if b.restic.path != "" {
 			cs = append(cs, contender{"restic",
@@ -143,10 +143,8 @@ func (b *bench) bulk(ctx context.Context) error {
 		}
 		restic, kopia := columns(ts["ours"])
 		b.row(in.work, fmt.Sprintf("%s, every blob fsynced", speed(in.bytes, ts["ours"])), restic, kopia+", no fsync", "≥ 1.4 × restic, ≥ 1.0 × kopia")
-		if b.ecc > 0 {
-			restic, kopia = columns(ts["noecc"])
-			b.row("… without error correction, as the peers", speed(in.bytes, ts["noecc"]), restic, kopia, "")
-		}
+		restic, kopia = columns(ts["bare"])
+		b.row("… without parity files, as the peers", speed(in.bytes, ts["bare"]), restic, kopia, "")
 		if in.records {
 			restic, kopia = columns(ts["records"])
 			b.row("… the same messages as records: commit, journal, fold", speed(in.bytes, ts["records"]), restic, kopia, "")
@@ -177,7 +175,7 @@ func (b *bench) restores(ctx context.Context, name, src string, bytes int64, sto
 	last := func(who string) string { return filepath.Join(b.dir, fmt.Sprintf("%s-%s-%d", name, who, b.rounds-1)) }
 	cs := []contender{
 		{"ours", nil, func(dir string) (took, error) {
-			return child(ctx, job{Do: "restore", Dir: dir, Src: last("ours"), ECC: b.ecc}, nil)
+			return child(ctx, job{Do: "restore", Dir: dir, Src: last("ours")}, nil)
 		}},
 		{"copy", nil, func(dir string) (took, error) { return child(ctx, job{Do: "copy", Dir: dir, Src: src}, nil) }},
 	}

@@ -130,11 +130,11 @@ func ms(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d.Microseco
 
 func (b *bench) commit(ctx context.Context) error {
 	dir := filepath.Join(b.dir, "commit")
-	if _, err := child(ctx, job{Do: "init", Dir: dir, ECC: b.ecc}, nil); err != nil {
+	if _, err := child(ctx, job{Do: "init", Dir: dir}, nil); err != nil {
 		return err
 	}
 	var r commitResult
-	if _, err := child(ctx, job{Do: "commit", Dir: dir, Src: "../shared/realdata", ECC: b.ecc, N: b.commits, M: b.folds, Samples: b.samples}, &r); err != nil {
+	if _, err := child(ctx, job{Do: "commit", Dir: dir, Src: "../shared/realdata", N: b.commits, M: b.folds, Samples: b.samples}, &r); err != nil {
 		return err
 	}
 	for size, want := range map[int]string{1: "p95 ≤ 2 ms", 100: "p95 ≤ 3 ms", 10_000: "p95 ≤ 40 ms"} {
@@ -217,11 +217,11 @@ func (b *bench) fold(ctx context.Context) error {
 	var peakRSS int64
 	for i := range b.rounds {
 		dir := filepath.Join(b.dir, fmt.Sprint("fold", i))
-		if _, err := child(ctx, job{Do: "init", Dir: dir, ECC: b.ecc}, nil); err != nil {
+		if _, err := child(ctx, job{Do: "init", Dir: dir}, nil); err != nil {
 			return err
 		}
 		var r foldResult
-		if _, err := child(ctx, job{Do: "fold", Dir: dir, Src: "../shared/realdata", ECC: b.ecc, N: 64 << 20}, &r); err != nil {
+		if _, err := child(ctx, job{Do: "fold", Dir: dir, Src: "../shared/realdata", N: 64 << 20}, &r); err != nil {
 			return err
 		}
 		folds, alone, during, peakRSS = append(folds, r.Fold), append(alone, r.Alone), append(during, r.During), max(peakRSS, r.Peak)
@@ -305,11 +305,11 @@ func written() (n int64) {
 
 func (b *bench) day(ctx context.Context) error {
 	dir := filepath.Join(b.dir, "day")
-	if _, err := child(ctx, job{Do: "init", Dir: dir, ECC: b.ecc}, nil); err != nil {
+	if _, err := child(ctx, job{Do: "init", Dir: dir}, nil); err != nil {
 		return err
 	}
 	var r dayResult
-	if _, err := child(ctx, job{Do: "day", Dir: dir, Src: "../shared/realdata", ECC: b.ecc, N: b.dayCommits}, &r); err != nil {
+	if _, err := child(ctx, job{Do: "day", Dir: dir, Src: "../shared/realdata", N: b.dayCommits}, &r); err != nil {
 		return err
 	}
 	part := func(n int64) string { return fmt.Sprintf("%.2f", float64(n)/float64(r.Text)) }
@@ -444,16 +444,16 @@ func (b *bench) same(ctx context.Context) error {
 		if err := b.text.writeContainers(src, b.containers, per); err != nil {
 			return err
 		}
-		if _, err := child(ctx, job{Do: "init", Dir: dir, ECC: b.ecc}, nil); err != nil {
+		if _, err := child(ctx, job{Do: "init", Dir: dir}, nil); err != nil {
 			return err
 		}
-		if _, err := child(ctx, job{Do: "fill", Dir: dir, Src: "../shared/realdata", ECC: b.ecc, N: b.containers, M: per}, nil); err != nil {
+		if _, err := child(ctx, job{Do: "fill", Dir: dir, Src: "../shared/realdata", N: b.containers, M: per}, nil); err != nil {
 			return err
 		}
 		var inside []took
 		cs := []contender{{"ours", nil, func(string) (took, error) {
 			var r sameResult
-			t, err := child(ctx, job{Do: "same", Dir: dir, ECC: b.ecc, N: b.containers, M: per}, &r)
+			t, err := child(ctx, job{Do: "same", Dir: dir, N: b.containers, M: per}, &r)
 			inside = append(inside, took{time: r.Daemon})
 			return t, err
 		}}}

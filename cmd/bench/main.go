@@ -42,7 +42,6 @@ type bench struct {
 	scale
 	dir    string
 	rounds int
-	ecc    int
 	restic peer
 	kopia  peer
 	text   *text
@@ -72,7 +71,6 @@ func run(ctx context.Context) error {
 	dir := flag.String("dir", "", "where to work; put it on the disk that is to be measured (default: the system's temporary folder)")
 	b := &bench{}
 	flag.IntVar(&b.rounds, "rounds", 3, "interleaved rounds")
-	flag.IntVar(&b.ecc, "ecc", 2, "percent of error correction in our archive; the product's default is 2, peers have none")
 	flag.Parse()
 	s, ok := scales[*name]
 	if !ok {
@@ -88,7 +86,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	b.restic, b.kopia = findRestic(ctx, b.dir), findKopia(ctx, b.dir)
-	fmt.Printf("Farol's figures, scale %s, %d rounds, %d cores, %s, error correction %d %%\n", *name, b.rounds, runtime.NumCPU(), runtime.Version(), b.ecc)
+	fmt.Printf("Farol's figures, scale %s, %d rounds, %d cores, %s\n", *name, b.rounds, runtime.NumCPU(), runtime.Version())
 	fmt.Printf("text: %s\nrestic: %s\nkopia: %s\n", b.text.about, b.restic, b.kopia)
 	want := func(row string) bool { return *only == "" || strings.Contains(","+*only+",", ","+row+",") }
 	for _, part := range []struct {

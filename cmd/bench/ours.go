@@ -30,7 +30,7 @@ type job struct {
 	Do      string
 	Dir     string
 	Src     string
-	ECC     int
+	Bare    bool // without parity, as the peers
 	N       int
 	M       int
 	Samples int
@@ -90,7 +90,7 @@ var root = func() keys.Root {
 }()
 
 func initArchive(ctx context.Context, j job) (any, error) {
-	a, err := archive.Create(ctx, j.Dir, root, archive.Options{ECC: j.ECC})
+	a, err := archive.Create(ctx, j.Dir, root, archive.Options{NoParity: j.Bare})
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func initArchive(ctx context.Context, j job) (any, error) {
 }
 
 func openArchive(ctx context.Context, j job, opt archive.Options) (*archive.Archive, error) {
-	opt.ECC = j.ECC
+	opt.NoParity = j.Bare
 	a, err := archive.Open(ctx, j.Dir, root, opt)
 	if err == nil {
 		a.SetRelocate(func(context.Context, archive.Moves) error { return nil })
@@ -226,7 +226,7 @@ func messageRecord(container string, n int, raw []byte) record.Record {
 // restoreAll gives every attachment back as a file and compares it with its
 // hash on the way.
 func restoreAll(ctx context.Context, j job) (any, error) {
-	a, err := openArchive(ctx, job{Dir: j.Src, ECC: j.ECC}, archive.Options{})
+	a, err := openArchive(ctx, job{Dir: j.Src, Bare: j.Bare}, archive.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -163,7 +163,7 @@ func (a *Appliance) openAudit(ctx context.Context) error {
 }
 
 func (a *Appliance) openArchive(ctx context.Context) (err error) {
-	opt := archive.Options{Log: a.log, ECC: a.cfg.ECC, Reserve: a.cfg.Reserve, OnAppend: a.appended, OnPut: func(archive.PutEntry) { a.wakeSender() },
+	opt := archive.Options{Log: a.log, NoParity: !a.cfg.Parity, Reserve: a.cfg.Reserve, OnAppend: a.appended, OnPut: func(archive.PutEntry) { a.wakeSender() },
 		Offsite: a.sender != nil, Fetch: a.fetch}
 	a.archive, err = archive.Open(ctx, a.cfg.ArchiveDir, a.root, opt)
 	if errors.Is(err, archive.ErrMissing) {

@@ -23,12 +23,12 @@ type Config struct {
 	RunDir     string `yaml:"run_dir" doc:"Folder of the control socket. Empty: <state_dir>/run."`
 	Reserve    int64  `yaml:"reserve_bytes" doc:"Free bytes on the archive's disk below which no new data is taken, so that searching and sending go on."`
 	LogLevel   string `yaml:"log_level" doc:"debug, info, warn or error."`
-	ECC        int    `yaml:"ecc_percent" doc:"Error correction in the archive's blobs, 0 to 10 percent. Fixed when the archive is made."`
+	Parity     bool   `yaml:"parity" doc:"Keep beside each file of the archive what mends bad sectors, about 3 percent more space. Turn it off on ZFS, btrfs or RAID with checksums."`
 }
 
 // DefaultConfig is the configuration of an installed package.
 func DefaultConfig() Config {
-	return Config{StateDir: "/var/lib/farol", HostKey: "/etc/farol/host.key", Listen: ":8443", Reserve: 1 << 30, LogLevel: "info", ECC: 2}
+	return Config{StateDir: "/var/lib/farol", HostKey: "/etc/farol/host.key", Listen: ":8443", Reserve: 1 << 30, LogLevel: "info", Parity: true}
 }
 
 // LoadConfig reads the file at path over the defaults. An empty path gives the
@@ -79,9 +79,6 @@ func (c *Config) Validate() error {
 	}
 	if c.Reserve < 0 {
 		bad("reserve_bytes must not be negative")
-	}
-	if c.ECC < 0 || c.ECC > 10 {
-		bad("ecc_percent must be 0 to 10")
 	}
 	switch c.LogLevel {
 	case "debug", "info", "warn", "error":

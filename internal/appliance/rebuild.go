@@ -48,7 +48,7 @@ func RebuildCatalog(ctx context.Context, cfg Config, log *slog.Logger, progress 
 	if err := errors.Join(a.openSender(ctx), a.openPlaces(ctx)); err != nil { // a damaged file comes back from them
 		return r, err
 	}
-	a.archive, err = archive.Open(ctx, cfg.ArchiveDir, a.root, archive.Options{Log: log, ECC: cfg.ECC, Reserve: cfg.Reserve, Offsite: true, Fetch: a.fetch})
+	a.archive, err = archive.Open(ctx, cfg.ArchiveDir, a.root, archive.Options{Log: log, NoParity: !cfg.Parity, Reserve: cfg.Reserve, Offsite: true, Fetch: a.fetch})
 	if errors.Is(err, archive.ErrLocked) {
 		return r, ErrRunning
 	} else if err != nil {

@@ -24,6 +24,7 @@
 //	journal/        <epoch>-<number>.fj, sealed frames (frame.go)
 //	archive/        the kopia repository, layout of its "filesystem" storage
 //	putlog          every file of archive/ with length and SHA-256
+//	parity/         for each file of archive/ what mends it (parity.go)
 //	moves/          addresses a fold changed and the catalog has not taken yet
 //	quarantine/     damaged bytes that were set aside, never deleted
 //	kopia.config    kopia's settings, written anew at each open
@@ -78,7 +79,7 @@ type Options struct {
 	Now func() time.Time // default: time.Now
 
 	Org         string        // name of the tenant's directory in the tree; fixed by the first fold; default "org"
-	ECC         int           // percent of error correction in kopia's blobs, at creation; 0 for none
+	NoParity    bool          // no parity files: the disk below heals itself (RAID with checksums, ZFS, btrfs)
 	FoldBytes   int64         // Run folds when this many bytes of plaintext wait; default 64 MiB
 	FoldEvery   time.Duration // Run folds this often; default 1 h
 	Reserve     int64         // bytes of free disk below which Commit, PutBlob and Fold return ErrFull
@@ -149,6 +150,7 @@ type Archive struct {
 	// full maintenance, which must not meet half-written objects.
 	direct  sync.RWMutex
 	flushMu sync.Mutex
+	healMu  sync.Mutex
 	// keep is read-locked by whoever reads journal files from end to end and
 	// write-locked while folded ones are removed.
 	keep sync.RWMutex
@@ -222,7 +224,7 @@ func Create(ctx context.Context, dir string, root keys.Root, opt Options) (*Arch
 	copy(id[16:], salt[:])
 	b := newBlobs(dir, log, opt)
 	b.guard = func() error { return nil } // the marker comes last
-	if err := initRepo(ctx, b, filepath.Join(dir, configName), root, id, opt.ECC); err != nil {
+	if err := initRepo(ctx, b, filepath.Join(dir, configName), root, id); err != nil {
 		log.close()
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
@@ -250,6 +252,9 @@ func newBlobs(dir string, log *putLog, opt Options) *blobs {
 	}
 	if opt.Now != nil {
 		b.now = opt.Now
+	}
+	if !opt.NoParity {
+		b.parity = &parities{dir: filepath.Join(dir, parityDir), root: b.root, warn: opt.Log}
 	}
 	return b
 }

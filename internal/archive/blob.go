@@ -246,9 +246,9 @@ func (a *Archive) OpenBlob(ctx context.Context, b record.Blob) (io.ReadSeekClose
 	if err != nil {
 		return nil, fmt.Errorf("open blob: %w", ErrNotFound)
 	}
-	r, err := a.w.OpenObject(a.ctx(ctx), id)
+	r, err := a.openObject(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("open blob %s: %w", b.Object, kopiaErr(err))
+		return nil, fmt.Errorf("open blob %s: %w", b.Object, err)
 	}
 	return r, nil
 }
@@ -314,14 +314,14 @@ func (a *Archive) readObject(ctx context.Context, oid string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("object %s: %w", oid, ErrNotFound)
 	}
-	r, err := a.w.OpenObject(a.ctx(ctx), id)
+	r, err := a.openObject(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("object %s: %w", oid, kopiaErr(err))
+		return nil, fmt.Errorf("object %s: %w", oid, err)
 	}
 	defer r.Close()
 	b := make([]byte, r.Length())
 	if _, err := io.ReadFull(r, b); err != nil {
-		return nil, fmt.Errorf("object %s: %w", oid, kopiaErr(err))
+		return nil, fmt.Errorf("object %s: %w", oid, err)
 	}
 	return b, nil
 }

@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +26,7 @@ type Report struct {
 
 	Files     int64 // files of the repository compared with the put log
 	FileBytes int64
+	Parity    int64 // parity files made anew
 	Journal   int64 // journal files
 	Commits   int64 // commits in the journal, folded or not, whose root was computed again
 	Points    int64
@@ -144,32 +144,29 @@ func (c *checking) files(ctx context.Context, live map[string]putInfo) error {
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				what = "blob that cannot be read"
 			} else if sum != want.sum {
-				what = "blob differs from its hash"
+				what = differs
 			}
 			c.add(want.size)
 		}
 		if what == "" {
+			if c.a.blobs.parity.check(name, want, c.r.Full) {
+				c.r.Parity++
+			}
 			continue
 		}
 		if now, ok := c.a.blobs.log.get(name); !ok || now != want {
 			continue // deleted or replaced meanwhile
 		}
 		d := Damage{What: what, Where: name}
-		good, err := c.a.fetch(ctx, name, want)
-		if err == nil {
-			if fi != nil {
-				if err := c.a.setAside(path); err != nil {
-					return err
-				}
-			}
-			if err := c.a.blobs.write(path, bytes.NewReader(good), want.time); err != nil {
-				return err
-			}
-			d.Healed = true
+		c.a.healMu.Lock()
+		err = c.a.putBack(ctx, &d, path, want, fi != nil)
+		c.a.healMu.Unlock()
+		if err != nil {
+			return err
 		}
 		c.damage(d)
 	}
-	return nil
+	return c.a.blobs.parity.sweep(live)
 }
 
 func (c *checking) journal(ctx context.Context, files []*jfile) error {

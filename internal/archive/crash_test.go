@@ -321,7 +321,7 @@ func repoFiles(t testing.TB, a *Archive) map[string]string {
 
 func TestCheckFindsAFlippedBitInEveryKindOfFile(t *testing.T) {
 	ctx := context.Background()
-	a, dir := newArchive(t, Options{})
+	a, dir := newArchive(t, Options{NoParity: true})
 	b, err := a.PutBlob(ctx, "x", -1, bytes.NewReader(filler(1, 300_000)))
 	if err != nil {
 		t.Fatal(err)
@@ -381,7 +381,7 @@ func TestCheckFindsAFlippedBitInEveryKindOfFile(t *testing.T) {
 
 func TestOpenHealsEmptyAndFlippedBlobs(t *testing.T) {
 	ctx := context.Background()
-	a, dir := newArchive(t, Options{})
+	a, dir := newArchive(t, Options{NoParity: true})
 	s := newShelf()
 	a.SetRelocate(s.relocate)
 	s.add(commit(t, a, messages("c", 0, 500)...))
@@ -403,7 +403,7 @@ func TestOpenHealsEmptyAndFlippedBlobs(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		a := open(t, dir, Options{Fetch: fetch})
+		a := open(t, dir, Options{Fetch: fetch, NoParity: true})
 		if d := a.Damage(); len(d) != 1 || !d[0].Healed || d[0].Where != files[kind] {
 			t.Errorf("%s: %v", kind, d)
 		}
@@ -411,17 +411,17 @@ func TestOpenHealsEmptyAndFlippedBlobs(t *testing.T) {
 		a.Close()
 	}
 	flipByte(t, filepath.Join(dir, repoDir, files["x"]))
-	if _, err := Open(ctx, dir, testRoot, Options{}); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), files["x"]) {
+	if _, err := Open(ctx, dir, testRoot, Options{NoParity: true}); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), files["x"]) {
 		t.Errorf("open with a flipped index blob: %v", err)
 	}
-	a = open(t, dir, Options{Fetch: fetch})
+	a = open(t, dir, Options{Fetch: fetch, NoParity: true})
 	s.check(t, a)
 	a.Close()
 	// Without a copy an empty pack is set aside; what it held is reported.
 	if err := os.WriteFile(filepath.Join(dir, repoDir, files["p"]), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a = open(t, dir, Options{})
+	a = open(t, dir, Options{NoParity: true})
 	if d := a.Damage(); len(d) == 0 || d[0].Healed || !d[0].Lost {
 		t.Errorf("damage %v", d)
 	}

@@ -26,7 +26,8 @@ type Damage struct {
 	Where  string // file or object
 	Offset int64  // in it, where known
 	Hits   string // what cannot be read because of it, by address
-	Healed bool   // the off-site copy replaced it
+	Healed bool   // it is as it was again
+	By     string // what healed it: parity, copy
 	Lost   bool   // acknowledged data may be gone from this disk
 }
 
@@ -36,7 +37,7 @@ func (d Damage) String() string {
 		s += ", hits " + d.Hits
 	}
 	if d.Healed {
-		s += ", healed"
+		s += ", healed from " + d.By
 	}
 	return s
 }
@@ -155,40 +156,50 @@ func (a *Archive) adoptBlobs(found map[string]fs.FileInfo, live map[string]putIn
 	return nil
 }
 
-// replaceBlob sets a damaged blob aside and fetches it from the off-site copy.
-// Without one it stays missing, and what it held is damage.
+// replaceBlob sets a damaged blob aside and gets it back from its parity or the
+// off-site copy. Without either it stays missing, and what it held is damage.
 func (a *Archive) replaceBlob(ctx context.Context, name string, want putInfo, there bool) error {
 	path := filepath.Join(a.blobs.root, name)
-	d := Damage{What: "blob of wrong length", Where: name, Lost: true}
+	d := Damage{What: "blob of wrong length", Where: name}
 	switch {
 	case !there:
 		d.What = "blob missing"
 	case mutable(name):
-		d.What = "blob differs from its hash"
+		d.What = differs
 	}
-	good, err := a.fetch(ctx, name, want)
-	if there && (err == nil || !mutable(name)) { // kopia may still make sense of its format files
-
+	if err := a.putBack(ctx, &d, path, want, there); err != nil {
+		return err
+	}
+	d.Lost = !d.Healed
+	if there && !d.Healed && !mutable(name) { // kopia may still make sense of its format files
 		if err := a.setAside(path); err != nil {
 			return err
 		}
 	}
-	if err != nil {
-		d.Hits = err.Error()
-		a.addDamage(d)
-		return nil
-	}
-	if err := a.blobs.write(path, bytes.NewReader(good), want.time); err != nil {
-		return fmt.Errorf("heal %s: %w", name, err)
-	}
-	fi, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	a.blobs.noteIndex(name, fi)
-	d.Healed, d.Lost = true, false
 	a.addDamage(d)
 	return nil
+}
+
+const differs = "blob differs from its hash"
+
+// What healed a damage.
+const (
+	byParity = "parity"
+	byCopy   = "copy"
+)
+
+// regain gets a blob back: from its parity, which needs nobody else, or from
+// the off-site copy.
+func (a *Archive) regain(ctx context.Context, name string, want putInfo) (b []byte, by string, err error) {
+	b, perr := a.blobs.parity.mend(name, want)
+	if perr == nil {
+		return b, byParity, nil
+	}
+	b, err = a.fetch(ctx, name, want)
+	if err != nil {
+		return nil, "", errors.Join(perr, err)
+	}
+	return b, byCopy, nil
 }
 
 var errNoCopy = errors.New("there is no off-site copy to heal from")
@@ -222,19 +233,15 @@ func (a *Archive) healIndex(ctx context.Context) (changed bool, err error) {
 		if err != nil {
 			return changed, err
 		}
-		good, err := a.fetch(ctx, name, want)
-		if err != nil {
-			a.addDamage(Damage{What: "blob differs from its hash", Where: name, Lost: true})
-			return changed, fmt.Errorf("%s differs from its hash: %w: %w", name, ErrCorrupt, err)
-		}
-		path := filepath.Join(a.blobs.root, name)
-		if err := a.setAside(path); err != nil {
+		d := Damage{What: differs, Where: name}
+		if err := a.putBack(ctx, &d, filepath.Join(a.blobs.root, name), want, true); err != nil {
 			return changed, err
 		}
-		if err := a.blobs.write(path, bytes.NewReader(good), want.time); err != nil {
-			return changed, fmt.Errorf("heal %s: %w", name, err)
+		d.Lost = !d.Healed
+		a.addDamage(d)
+		if !d.Healed {
+			return changed, fmt.Errorf("%s differs from its hash: %w: %s", name, ErrCorrupt, d.Hits)
 		}
-		a.addDamage(Damage{What: "blob differs from its hash", Where: name, Healed: true})
 		changed = true
 	}
 	return changed, nil
@@ -282,7 +289,7 @@ func (a *Archive) healJournal(ctx context.Context, name string, bad int64) bool 
 	if a.setAside(path) != nil || writeFile(path, b) != nil {
 		return false
 	}
-	a.addDamage(Damage{What: "journal file", Where: name, Offset: bad, Healed: true})
+	a.addDamage(Damage{What: "journal file", Where: name, Offset: bad, Healed: true, By: byCopy})
 	return true
 }
 

@@ -47,7 +47,7 @@ func (b *blobs) connect(ctx context.Context) (blob.Storage, error) {
 }
 
 // initRepo makes a new kopia repository with id in its format blob.
-func initRepo(ctx context.Context, b *blobs, config string, root keys.Root, id []byte, ecc int) error {
+func initRepo(ctx context.Context, b *blobs, config string, root keys.Root, id []byte) error {
 	st, err := b.connect(ctx)
 	if err != nil {
 		return err
@@ -55,11 +55,10 @@ func initRepo(ctx context.Context, b *blobs, config string, root keys.Root, id [
 	opt := &repo.NewRepositoryOptions{
 		UniqueID: id,
 		BlockFormat: format.ContentFormat{
-			MutableParameters:  format.MutableParameters{Version: format.FormatVersion3},
-			Hash:               "BLAKE3-256-128",
-			Encryption:         "AES256-GCM-HMAC-SHA256",
-			ECC:                "REED-SOLOMON-CRC32",
-			ECCOverheadPercent: ecc,
+			// No error correction of kopia's: ours lies beside the files (ADR 0004).
+			MutableParameters: format.MutableParameters{Version: format.FormatVersion3},
+			Hash:              "BLAKE3-256-128",
+			Encryption:        "AES256-GCM-HMAC-SHA256",
 		},
 		ObjectFormat: format.ObjectFormat{Splitter: "DYNAMIC-1M-BUZHASH"},
 		// The password is a key of 256 bits: nobody guesses it, and kopia's

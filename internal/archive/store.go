@@ -81,6 +81,8 @@ type blobs struct {
 	fault func(op string) error
 	onPut func(PutEntry)
 
+	parity *parities // nil: none are made
+
 	mu    sync.Mutex
 	index map[blob.ID]blob.Metadata // the x blobs
 }
@@ -230,6 +232,7 @@ func (b *blobs) PutBlobInPath(ctx context.Context, _, path string, data blob.Byt
 		return err
 	}
 	b.noteIndex(rel, fi)
+	b.parity.make(rel, e.Size, e.SHA256)
 	if b.onPut != nil {
 		b.onPut(e)
 	}
@@ -319,6 +322,7 @@ func (b *blobs) DeleteBlobInPath(ctx context.Context, _, path string) error {
 	if _, ok := b.log.get(rel); !ok {
 		return nil
 	}
+	b.parity.remove(rel)
 	e := PutEntry{Name: rel, Time: b.now(), Deleted: true}
 	if err := b.log.add(&e, false); err != nil {
 		return err

@@ -37,7 +37,7 @@ func newCopied(t *testing.T) *copied {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := archive.Create(t.Context(), filepath.Join(t.TempDir(), "a"), root, archive.Options{KeepJournal: time.Nanosecond, ECC: 2})
+	a, err := archive.Create(t.Context(), filepath.Join(t.TempDir(), "a"), root, archive.Options{KeepJournal: time.Nanosecond})
 	if err != nil {
 		t.Fatal(err)
 	}
