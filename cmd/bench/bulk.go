@@ -21,6 +21,15 @@ type contender struct {
 // interleave runs every contender once a round, in an order that rotates.
 func (b *bench) interleave(name string, cs []contender) (map[string][]took, error) {
 	out := map[string][]took{}
+	// Removed at the end: who runs while the file system frees what another
+	// left pays for it.
+	var old []string
+	defer func() {
+		for _, dir := range old {
+			os.RemoveAll(dir)
+		}
+		unix.Sync()
+	}()
 	for r := range b.rounds {
 		for i := range cs {
 			c := cs[(i+r)%len(cs)]
@@ -38,7 +47,7 @@ func (b *bench) interleave(name string, cs []contender) (map[string][]took, erro
 			out[c.name] = append(out[c.name], t)
 			fmt.Fprintf(os.Stderr, "  %s round %d %-7s %7.2f s %4d MiB\n", name, r+1, c.name, t.time.Seconds(), t.rss>>20)
 			if r+1 < b.rounds {
-				os.RemoveAll(dir) // the last one stays, to be restored
+				old = append(old, dir) // the last one stays, to be restored
 			}
 		}
 	}

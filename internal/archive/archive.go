@@ -147,7 +147,7 @@ type Archive struct {
 	foldMu sync.Mutex
 	foldNo uint64 // of the last attempt; guarded by foldMu
 	// direct is read-locked while blobs stream into kopia and write-locked by
-	// full maintenance, which must not meet half-written objects.
+	// Close.
 	direct  sync.RWMutex
 	flushMu sync.Mutex
 	healMu  sync.Mutex
@@ -171,6 +171,7 @@ type Archive struct {
 	inlineN  int64                  // bytes in inline
 	held     map[string]blobRef     // small blobs in the unfolded journal
 	writing  map[string]int         // direct blobs that no flush has covered yet
+	waiting  map[string]time.Time   // direct blobs that no point holds yet
 	point    *Point                 // latest
 	moves    []Moves                // folds whose moves the catalog has not taken
 	pointer  pointState
@@ -284,7 +285,7 @@ func Open(ctx context.Context, dir string, root keys.Root, opt Options) (_ *Arch
 	a := &Archive{
 		dir: dir, opt: opt, now: time.Now, made: m.Created,
 		cursors: map[string]string{}, sealed: map[string]sealedRef{}, inline: map[string]*inlineBlob{},
-		held: map[string]blobRef{}, writing: map[string]int{},
+		held: map[string]blobRef{}, writing: map[string]int{}, waiting: map[string]time.Time{},
 	}
 	if opt.Now != nil {
 		a.now = opt.Now

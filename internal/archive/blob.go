@@ -157,6 +157,7 @@ func (a *Archive) putDirect(ctx context.Context, head []byte, done bool, size in
 	a.mu.Lock()
 	a.writing[b.Object]++
 	a.mu.Unlock()
+	a.wait(b.Object)
 	return b, nil
 }
 

@@ -38,6 +38,7 @@ type folding struct {
 	cursors map[string]string
 	sealed  map[string][]byte
 	objects map[string]string // sealed file to object
+	links   []string          // blobs that got a place in the tree
 	buf     []byte
 }
 
@@ -161,6 +162,7 @@ func (a *Archive) spillInline(ctx context.Context) error {
 		a.writing[id]++
 		a.dropInline(id)
 		a.mu.Unlock()
+		a.wait(id)
 	}
 	return nil
 }
@@ -485,6 +487,7 @@ func (f *folding) adopt(p *Point) {
 	}
 	a.mu.Unlock()
 	a.j.mu.Unlock()
+	f.linked()
 	a.dropStaleMoves()
 }
 

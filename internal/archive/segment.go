@@ -202,6 +202,7 @@ func (f *folding) foldBlobs(ctx context.Context, path []string, l *foldLine) err
 			f.state.Bytes += b.Size
 		}
 		f.tree.link(d, name, id, b.Size, fs.UTCTimestampFromTime(l.time))
+		f.links = append(f.links, b.Object)
 	}
 	return nil
 }

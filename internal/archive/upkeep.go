@@ -70,8 +70,9 @@ var safety = func() maintenance.SafetyParameters {
 }()
 
 // Maintain runs kopia's upkeep: quick after a fold, full once a night. Full
-// maintenance drops what no point reaches, so it folds first and holds up
-// large blobs while it runs. Nothing younger than a day is ever dropped.
+// maintenance drops what no point reaches, so it folds first and brings back
+// what waits for a point; commits and blobs go on meanwhile. Nothing younger
+// than a day is ever dropped.
 func (a *Archive) Maintain(ctx context.Context, full bool) error {
 	a.foldMu.Lock()
 	defer a.foldMu.Unlock()
@@ -81,13 +82,14 @@ func (a *Archive) Maintain(ctx context.Context, full bool) error {
 			return err
 		}
 		mode = maintenance.ModeFull
-		a.direct.Lock()
-		defer a.direct.Unlock()
 	}
 	err := repo.DirectWriteSession(a.ctx(ctx), a.rep, repo.WriteSessionOptions{Purpose: "maintenance"},
 		func(ctx context.Context, w repo.DirectRepositoryWriter) error {
 			return snapshotmaintenance.Run(ctx, w, mode, false, safety)
 		})
+	if err == nil && full {
+		err = a.bringBack(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("%s maintenance: %w", mode, err)
 	}
