@@ -39,17 +39,18 @@ type bench struct {
 	root   keys.Root
 	signer string
 	verify string
+	qps    int // of the client
 	cancel context.CancelFunc
 	ended  chan error
 }
 
-func newBench(t *testing.T, opt simulator.Options) *bench {
+func newBench(t testing.TB, opt simulator.Options) *bench {
 	t.Helper()
 	sim, err := simulator.New(opt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{sim: sim, srv: httptest.NewServer(sim), dir: t.TempDir()}
+	b := &bench{sim: sim, srv: httptest.NewServer(sim), dir: t.TempDir(), qps: 2000}
 	t.Cleanup(func() { b.close(t); b.srv.Close(); sim.Close() })
 	if b.root, err = keys.New(); err != nil {
 		t.Fatal(err)
@@ -62,7 +63,7 @@ func newBench(t *testing.T, opt simulator.Options) *bench {
 	return b
 }
 
-func (b *bench) open(t *testing.T) {
+func (b *bench) open(t testing.TB) {
 	t.Helper()
 	ctx := t.Context()
 	control, err := db.Open(ctx, filepath.Join(b.dir, "control.db"), db.Control, nil)
@@ -89,7 +90,7 @@ func (b *bench) open(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.client = dingtalk.New(dingtalk.Config{Hosts: dingtalk.SameHost(b.srv.URL), ClientID: b.sim.ClientID(), ClientSecret: b.sim.ClientSecret(), People: set, QPS: 2000, Backoff: 20 * time.Millisecond})
+	b.client = dingtalk.New(dingtalk.Config{Hosts: dingtalk.SameHost(b.srv.URL), ClientID: b.sim.ClientID(), ClientSecret: b.sim.ClientSecret(), People: set, QPS: b.qps, Backoff: 20 * time.Millisecond})
 	b.Engine = New(Deps{Archive: arch, Audit: log, Catalog: cat, Control: control, Settings: set, Connectors: all.Connectors(), Client: func() *dingtalk.Client { return b.client }})
 	if err := b.Repair(ctx); err != nil {
 		t.Fatal(err)
@@ -99,7 +100,7 @@ func (b *bench) open(t *testing.T) {
 	go func() { b.ended <- b.Run(rctx) }()
 }
 
-func (b *bench) close(t *testing.T) {
+func (b *bench) close(t testing.TB) {
 	t.Helper()
 	if b.cancel == nil {
 		return
@@ -117,7 +118,7 @@ func (b *bench) close(t *testing.T) {
 }
 
 // consent lets every employee agree on the simulator's consent page.
-func (b *bench) consent(t *testing.T) {
+func (b *bench) consent(t testing.TB) {
 	t.Helper()
 	ctx := t.Context()
 	env := &connector.Env{Client: b.client, People: b.people, Now: time.Now}
@@ -155,7 +156,7 @@ func cutPrefix(s, p string) (string, bool) {
 	return "", false
 }
 
-func (b *bench) agree(t *testing.T, hc *http.Client, user string) dingtalk.Tokens {
+func (b *bench) agree(t testing.TB, hc *http.Client, user string) dingtalk.Tokens {
 	t.Helper()
 	q := "?redirect_uri=http%3A%2F%2F127.0.0.1%2Fcb&response_type=code&scope=openid+corpid&state=s&prompt=consent&client_id=" + b.sim.ClientID()
 	form := map[string][]string{"user": {user}, "decision": {"agree"}, "redirect_uri": {"http://127.0.0.1/cb"}, "response_type": {"code"}, "scope": {"openid corpid"}, "state": {"s"}, "prompt": {"consent"}, "client_id": {b.sim.ClientID()}}
@@ -175,7 +176,7 @@ func (b *bench) agree(t *testing.T, hc *http.Client, user string) dingtalk.Token
 	return tok
 }
 
-func (b *bench) run(t *testing.T, mode Mode) Run {
+func (b *bench) run(t testing.TB, mode Mode) Run {
 	t.Helper()
 	for {
 		_, err := b.Start(t.Context(), mode, "test")
@@ -372,6 +373,28 @@ func TestEventsBringChangesWithinSeconds(t *testing.T) {
 	if lag.Events == 0 || lag.P99 > 5*time.Second {
 		t.Errorf("lag %+v", lag)
 	}
+	b.run(t, Full)
+	b.compare(t)
+}
+
+func TestABurstOverManyConversationsIsHeldOnceWhateverElseReadsThem(t *testing.T) {
+	b := newBench(t, small())
+	b.run(t, Full)
+	deadline := time.Now().Add(20 * time.Second)
+	for (b.open1() <= len(b.listeners()) || b.Progress().Running) && time.Now().Before(deadline) {
+		time.Sleep(50 * time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- b.sim.Traffic(ctx, 150) }()
+	for ctx.Err() == nil {
+		b.run(t, Incremental) // reads on where the rush reads by name
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("lag %+v", b.Lag())
 	b.run(t, Full)
 	b.compare(t)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"farol/internal/archive"
 	"farol/internal/audit"
@@ -21,7 +20,8 @@ type work struct {
 	recs    []record.Record
 	missing []bool // an attachment of the record is missing
 	cursors map[string]string
-	born    time.Time // when the event behind it happened, zero for other lanes
+	origin
+	dropped int64 // taken out, because another lane had committed it
 	done    chan error
 }
 
@@ -83,6 +83,7 @@ var errAfterArchive = errors.New("the archive is ahead of its views")
 
 func (e *Engine) commit(ctx context.Context, batch []*work) error {
 	b := archive.Batch{Cursors: map[string]string{}}
+	e.recent.drop(batch)
 	var missing []bool
 	for _, w := range batch {
 		b.Records = append(b.Records, w.recs...)
@@ -91,8 +92,12 @@ func (e *Engine) commit(ctx context.Context, batch []*work) error {
 			b.Cursors[k] = v
 		}
 	}
+	if len(b.Records) == 0 && len(b.Cursors) == 0 {
+		return nil
+	}
 	c, err := e.d.Archive.Commit(ctx, b)
 	if err != nil {
+		e.recent.forget(batch)
 		return fmt.Errorf("commit to the archive: %w", err)
 	}
 	// From here on the records are safe; a person's cancel must not stop the

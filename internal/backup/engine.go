@@ -57,6 +57,7 @@ type Engine struct {
 	queue  chan *work // pages waiting for the committer
 
 	witnessed uint64 // last commit in the audit log; owned by the committer
+	recent    recent
 
 	mu      sync.Mutex // guards below
 	run     *run       // the one run under way, nil when idle

@@ -21,14 +21,19 @@ type hints struct {
 	mu   sync.Mutex
 	todo map[string]*todo
 	seen map[string]bool // event ids, for duplicates
-	wake chan struct{}
+
+	later []later // read on when their time has come
+	wake  chan struct{}
 }
+
+func (t *todo) key() string { return string(t.kind) + "/" + t.hint.Container }
 
 type todo struct {
 	kind  record.Kind
-	hint  connector.Hint // Container
-	items map[string]bool
-	whole bool // read on from the cursor
+	hint  connector.Hint  // Container
+	items map[string]bool // captured already, changed since
+	fresh map[string]bool // new: reading on finds them too
+	whole bool            // read on from the cursor
 	born  time.Time
 }
 
@@ -47,13 +52,16 @@ func (h *hints) add(kind record.Kind, hint connector.Hint, ev dingtalk.Event) {
 	key := string(kind) + "/" + hint.Container
 	t := h.todo[key]
 	if t == nil {
-		t = &todo{kind: kind, hint: hint, items: map[string]bool{}, born: ev.Born}
+		t = &todo{kind: kind, hint: hint, items: map[string]bool{}, fresh: map[string]bool{}, born: ev.Born}
 		h.todo[key] = t
 	}
-	if hint.Item != "" {
-		t.items[hint.Item] = true
-	} else {
+	switch {
+	case hint.Item == "":
 		t.whole = true
+	case hint.Fresh:
+		t.whole, t.fresh[hint.Item] = true, true
+	default:
+		t.items[hint.Item] = true
 	}
 	select {
 	case h.wake <- struct{}{}:
@@ -78,6 +86,7 @@ func (e *Engine) eventLoop(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.keepStreams(ctx, h) })
 	g.Go(func() error { return e.work(ctx, h) })
+	g.Go(func() error { return e.workLater(ctx, h) })
 	return g.Wait()
 }
 
@@ -232,25 +241,32 @@ func (e *Engine) work(ctx context.Context, h *hints) error {
 		if err != nil {
 			continue
 		}
+		ts, err := e.rush(ctx, env, h, h.take())
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(4)
-		for _, t := range h.take() {
-			g.Go(func() error {
-				err := e.follow(gctx, env, t)
-				if err == nil || gctx.Err() != nil {
-					return gctx.Err()
-				}
-				if errors.Is(err, errAfterArchive) || errors.Is(err, archive.ErrCorrupt) {
-					return err
-				}
-				e.d.Log.WarnContext(gctx, "an event could not be followed; the next listing will find it", "kind", t.kind, "err", err)
-				return nil
-			})
+		for _, t := range ts {
+			g.Go(func() error { return e.followed(gctx, env, t) })
 		}
 		if err := g.Wait(); err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
+}
+
+// followed follows a todo; what goes wrong with it alone is logged.
+func (e *Engine) followed(ctx context.Context, env *connector.Env, t *todo) error {
+	err := e.follow(ctx, env, t)
+	if err == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if errors.Is(err, errAfterArchive) || errors.Is(err, archive.ErrCorrupt) {
+		return err
+	}
+	e.d.Log.WarnContext(ctx, "an event could not be followed; the next listing will find it", "kind", t.kind, "err", err)
+	return nil
 }
 
 // follow reads what one container's hints name.
@@ -309,6 +325,7 @@ func (e *Engine) follow(ctx context.Context, env *connector.Env, t *todo) error 
 
 func (e *Engine) followItem(ctx context.Context, env *connector.Env, c connector.Eventer, src connector.Source, id string, chosen *settings.Chosen, born time.Time) (result, error) {
 	defer e.lock(src.Kind, src.ID)()
+	asked := e.d.Now()
 	it, err := c.PullItem(ctx, env, src, id)
 	if connector.IsGone(err) {
 		return result{}, e.buryKnown(ctx, env, c, record.Ref{Kind: src.Kind, Container: src.ID, ID: id})
@@ -319,7 +336,7 @@ func (e *Engine) followItem(ctx context.Context, env *connector.Env, c connector
 	if !chosen.Includes(it.Rec.Dept, src.Kind) {
 		return result{}, nil
 	}
-	return e.take(ctx, []connector.Item{it}, nil, src.Kind, src.ID, nil, born)
+	return e.take(ctx, []connector.Item{it}, nil, src.Kind, src.ID, nil, origin{born, asked})
 }
 
 // buryKnown writes the tombstone of an item that an event says is gone, when
@@ -354,7 +371,7 @@ func (e *Engine) readOn(ctx context.Context, env *connector.Env, c connector.Con
 				return nil, nil
 			}
 			return map[string]string{cursorKey(kind, src.ID): p.Cursor}, nil
-		}, born)
+		}, origin{born, p.Asked})
 		total.add(res)
 		return err
 	})

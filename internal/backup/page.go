@@ -38,7 +38,7 @@ func (r *result) add(o result) {
 // take makes a page durable: what is held already is dropped, attachments are
 // fetched, the rest is committed together with the cursors that after gives
 // for the page's result. after may be nil.
-func (e *Engine) take(ctx context.Context, items []connector.Item, lost []connector.Lost, kind record.Kind, container string, after func(result) (map[string]string, error), born time.Time) (result, error) {
+func (e *Engine) take(ctx context.Context, items []connector.Item, lost []connector.Lost, kind record.Kind, container string, after func(result) (map[string]string, error), from origin) (result, error) {
 	var res result
 	refs := make([]record.Ref, 0, len(items))
 	last := make(map[record.Ref]int, len(items))
@@ -50,7 +50,7 @@ func (e *Engine) take(ctx context.Context, items []connector.Item, lost []connec
 	if err != nil {
 		return res, err
 	}
-	w := &work{born: born}
+	w := &work{origin: from}
 	var fresh []*taken
 	for i := range items {
 		it := &items[i]
@@ -98,7 +98,10 @@ func (e *Engine) take(ctx context.Context, items []connector.Item, lost []connec
 			return res, err
 		}
 	}
-	return res, e.submit(ctx, w)
+	err = e.submit(ctx, w)
+	res.added -= w.dropped // another lane has counted them
+	res.same += w.dropped
+	return res, err
 }
 
 // taken is an item on its way in.

@@ -192,7 +192,7 @@ func TestARebuiltCatalogEqualsTheOneLost(t *testing.T) {
 }
 
 // idle waits for a run that the engine began by itself.
-func (b *bench) idle(t *testing.T) {
+func (b *bench) idle(t testing.TB) {
 	t.Helper()
 	if err := b.Wait(t.Context()); err != nil && !errors.Is(err, ErrIdle) {
 		t.Fatal(err)

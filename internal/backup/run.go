@@ -342,7 +342,7 @@ func (e *Engine) describe(ctx context.Context, kind record.Kind, src connector.S
 	for _, rec := range src.Describe {
 		items = append(items, connector.Item{Rec: rec})
 	}
-	_, err := e.take(ctx, items, nil, kind, src.ID, nil, time.Time{})
+	_, err := e.take(ctx, items, nil, kind, src.ID, nil, origin{})
 	return err
 }
 
@@ -464,7 +464,7 @@ func (e *Engine) takeCounting(ctx context.Context, r *run, kind record.Kind, con
 		cursors := maps.Clone(pending)
 		clear(pending)
 		return cursors, nil
-	}, time.Time{})
+	}, origin{asked: p.Asked})
 }
 
 // tombstones marks what a complete walk no longer listed, after asking

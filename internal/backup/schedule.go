@@ -130,9 +130,10 @@ func (e *Engine) retryGaps(ctx context.Context) error {
 		}
 		done[key] = true
 		unlock := e.lock(g.Kind, g.Container)
+		asked := e.d.Now()
 		it, err := c.PullItem(ctx, env, src, id)
 		if err == nil {
-			_, err = e.take(ctx, []connector.Item{it}, nil, g.Kind, g.Container, nil, time.Time{})
+			_, err = e.take(ctx, []connector.Item{it}, nil, g.Kind, g.Container, nil, origin{asked: asked})
 		} else if ctx.Err() == nil {
 			err = e.gap(ctx, g.Kind, g.Container, g.Item, err)
 		}

@@ -59,6 +59,20 @@ type Confirmer interface {
 type Hint struct {
 	Container string // "" = list the sources anew
 	Item      string
+	Fresh     bool // the item is new: reading on from the cursor finds it too
+}
+
+// Namer is implemented by kinds whose items can be read by name, many in one
+// call. Items that upstream does not give are left out; what was read before
+// an error comes along with it.
+type Namer interface {
+	PullNamed(ctx context.Context, env *Env, want []Named) ([]Item, error)
+}
+
+// Named is one item to be read.
+type Named struct {
+	Source Source
+	ID     string
 }
 
 // Env is what a connector may use during one run.
@@ -99,10 +113,11 @@ type Attachment struct {
 // Page is some items and the cursor that stands after them.
 type Page struct {
 	Items  []Item
-	Cursor string  // "" leaves the stored cursor as it is
-	Walked bool    // the walk from beginning to end is complete
-	Lost   []Lost  // items that were listed but could not be read
-	Done   float64 // how much of the source is read, 0 to 1, an estimate; 0 unknown
+	Cursor string    // "" leaves the stored cursor as it is
+	Asked  time.Time // when upstream was asked for it
+	Walked bool      // the walk from beginning to end is complete
+	Lost   []Lost    // items that were listed but could not be read
+	Done   float64   // how much of the source is read, 0 to 1, an estimate; 0 unknown
 }
 
 // Lost is a listed item that this page does not hold, with the reason.

@@ -154,11 +154,12 @@ func (Chat) Pull(ctx context.Context, env *connector.Env, src connector.Source, 
 	}
 	var began int64 // first message's time
 	for {
+		asked := env.Now()
 		h, via, err := history(ctx, env, src, cursor)
 		if err != nil {
 			return err
 		}
-		page := connector.Page{Cursor: h.Next, Walked: !h.More}
+		page := connector.Page{Cursor: h.Next, Walked: !h.More, Asked: asked}
 		for _, raw := range slices.Backward(h.Messages) {
 			it, err := item(env, src, via, raw)
 			if err != nil {
@@ -373,11 +374,8 @@ func (Chat) Hint(ev dingtalk.Event) (connector.Hint, bool) {
 	if json.Unmarshal(ev.Data, &d) != nil || d.Conversation == "" {
 		return connector.Hint{}, false
 	}
-	h := connector.Hint{Container: d.Conversation}
-	if !strings.Contains(ev.Type, "_receive_") {
-		h.Item = d.Message // an edit or recall of something already captured
-	}
-	return h, true
+	// Not new: an edit or recall of something already captured.
+	return connector.Hint{Container: d.Conversation, Item: d.Message, Fresh: d.Message != "" && strings.Contains(ev.Type, "_receive_")}, true
 }
 
 // PullItem reads one message again.
