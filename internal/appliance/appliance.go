@@ -30,6 +30,7 @@ import (
 	"farol/internal/replica"
 	"farol/internal/restore"
 	"farol/internal/settings"
+	"farol/internal/watch"
 )
 
 // Appliance is an open Farol.
@@ -47,6 +48,7 @@ type Appliance struct {
 	audit    *audit.Log
 	logKey   string
 	catalog  *catalog.Catalog
+	watch    *watch.Watch
 	engine   *backup.Engine
 	door     *restore.Door
 
@@ -208,7 +210,8 @@ func (a *Appliance) openViews(ctx context.Context) (err error) {
 		return err
 	}
 	newEngine := func() {
-		a.engine = backup.New(backup.Deps{Archive: a.archive, Audit: a.audit, Catalog: a.catalog, Control: a.control, Settings: a.settings, Connectors: conns, Client: a.Client, Log: a.log})
+		a.watch = watch.New(watch.Deps{Control: a.control, Archive: a.archive, Audit: a.audit, Catalog: a.catalog, Box: a.box, Log: a.log})
+		a.engine = backup.New(backup.Deps{Archive: a.archive, Audit: a.audit, Catalog: a.catalog, Control: a.control, Settings: a.settings, Connectors: conns, Client: a.Client, Watch: a.watch, Log: a.log})
 	}
 	newEngine()
 	if !rebuild {

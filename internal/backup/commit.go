@@ -13,6 +13,7 @@ import (
 	"farol/internal/connector"
 	"farol/internal/policy"
 	"farol/internal/record"
+	"farol/internal/watch"
 )
 
 // work is a page ready to be committed: only new versions, bytes fetched.
@@ -20,6 +21,7 @@ type work struct {
 	ctx     context.Context
 	recs    []record.Record
 	missing []bool // an attachment of the record is missing
+	facts   []watch.Fact
 	cursors map[string]string
 	born    time.Time // when the event behind it happened, zero for other lanes
 	done    chan error
@@ -105,6 +107,7 @@ func (e *Engine) commit(ctx context.Context, batch []*work) error {
 		return errors.Join(errAfterArchive, err)
 	}
 	e.d.Archive.Applied(c.Seq)
+	e.tellCommitted(ctx, c.Seq, batch)
 	now := e.d.Now()
 	for _, w := range batch {
 		if !w.born.IsZero() {
