@@ -30,6 +30,7 @@ import (
 	"farol/internal/replica"
 	"farol/internal/restore"
 	"farol/internal/settings"
+	"farol/internal/verify"
 	"farol/internal/watch"
 )
 
@@ -50,6 +51,7 @@ type Appliance struct {
 	catalog  *catalog.Catalog
 	watch    *watch.Watch
 	engine   *backup.Engine
+	verify   *verify.Verifier
 	door     *restore.Door
 
 	mu      sync.Mutex // guards below
@@ -58,7 +60,6 @@ type Appliance struct {
 	places  []*placeRun
 	stop    context.CancelFunc // ends the sender's run
 	states  map[string]consentState
-	checked checkResult
 	kit     *pendingKit
 	print   string // fingerprint of the console certificate
 
@@ -237,6 +238,7 @@ func (a *Appliance) openViews(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	a.verify = a.newVerifier()
 	a.door = restore.New(restore.Deps{Archive: a.archive, Audit: a.audit, Catalog: a.catalog, Connectors: byKind, People: a.engine.People(), Client: a.Client,
 		Operator: func(ctx context.Context) (string, error) { return a.settings.Get(ctx, settings.Operator) }, Readers: a.readers, LogKey: a.logKey, Log: a.log})
 	return nil

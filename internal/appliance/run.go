@@ -35,7 +35,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	srv, err := web.New(web.Deps{Accounts: a.accounts, Door: a.door, Engine: a.engine, Settings: a.settings, Audit: a.audit, Catalog: a.catalog, Machine: a, Log: a.log})
+	srv, err := web.New(web.Deps{Accounts: a.accounts, Door: a.door, Engine: a.engine, Settings: a.settings, Audit: a.audit, Catalog: a.catalog, Watch: a.watch, Machine: a, Log: a.log})
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
@@ -58,6 +58,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	g.Go(func() error { return a.copyControl(ctx) })
 	g.Go(func() error { return a.sweep().Run(ctx) })
 	g.Go(func() error { return a.watch.Run(ctx) })
+	g.Go(func() error { return a.verify.Run(ctx) })
 	g.Go(func() error { return watchdog(ctx) })
 	a.log.InfoContext(ctx, "farol is ready", "address", ln.Addr().String(), "version", Version)
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"farol/internal/connector"
-	"farol/internal/db"
 	"farol/internal/record"
 	"farol/internal/watch"
 )
@@ -98,21 +97,14 @@ func (e *Engine) tellEnded(ctx context.Context, r *run, state string, kinds []Ki
 
 // loadWhole remembers which containers were walked from beginning to end.
 func (e *Engine) loadWhole(ctx context.Context) error {
-	return e.d.Control.View(ctx, func(tx *db.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT kind, container FROM completeness")
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		for rows.Next() {
-			var kind, container string
-			if err := rows.Scan(&kind, &container); err != nil {
-				return err
-			}
-			e.whole[kind+"/"+container] = true
-		}
-		return rows.Err()
-	})
+	at, err := e.walkedAt(ctx)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for key := range at {
+		e.whole[key] = true
+	}
+	return nil
 }

@@ -49,8 +49,35 @@ func (c *Catalog) Every(ctx context.Context, container, id int64, limit int) ([]
 	return c.hits(ctx, "SELECT "+hitColumns+" FROM rec r WHERE (r.container, r.id) > (?, ?) ORDER BY r.container, r.id LIMIT ?", []any{container, id, limit})
 }
 
-// Ver64 is the short name of the version that a row holds.
-func (c *Catalog) Ver64(ctx context.Context, id int64) (v int64, err error) {
-	err = c.viewRow(ctx, "SELECT ver FROM rec WHERE id=?", []any{id}, &v)
-	return v, err
+// Rows counts the versions held.
+func (c *Catalog) Rows(ctx context.Context) (n int64, err error) {
+	err = c.viewRow(ctx, "SELECT count(*) FROM rec", nil, &n)
+	return n, err
+}
+
+// Sampled returns up to n versions of a kind and department, taken at random:
+// those that follow random places in the order of time.
+func (c *Catalog) Sampled(ctx context.Context, kind record.Kind, dept int64, places []int64) ([]Hit, error) {
+	var out []Hit
+	seen := map[int64]bool{}
+	for _, at := range places {
+		hs, err := c.hits(ctx, "SELECT "+hitColumns+" FROM rec r WHERE r.id>=? AND r.kind=? AND r.dept=? ORDER BY r.id LIMIT 1", []any{at, kindNumber[kind], dept})
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range hs {
+			if !seen[h.ID] {
+				seen[h.ID] = true
+				out = append(out, h)
+			}
+		}
+	}
+	return out, nil
+}
+
+// Span is the first and the last row of a kind and department, 0 and 0 when it
+// has none.
+func (c *Catalog) Span(ctx context.Context, kind record.Kind, dept int64) (first, last int64, err error) {
+	err = c.viewRow(ctx, "SELECT coalesce(min(id),0), coalesce(max(id),0) FROM rec WHERE kind=? AND dept=?", []any{kindNumber[kind], dept}, &first, &last)
+	return first, last, err
 }

@@ -38,7 +38,7 @@ func TestAnAttackIsPlayedAndSurvivesARestart(t *testing.T) {
 		t.Errorf("an attack on nothing answers %d", status)
 	}
 	w.sim.Close()
-	again, err := New(Options{StateDir: dir})
+	again, err := New(w.sim.opt)
 	if err != nil {
 		t.Fatal(err)
 	}
