@@ -54,14 +54,14 @@ type Appliance struct {
 	verify   *verify.Verifier
 	door     *restore.Door
 
-	mu      sync.Mutex // guards below
-	client  *dingtalk.Client
-	sender  *replica.Sender
-	places  []*placeRun
-	stop    context.CancelFunc // ends the sender's run
-	states  map[string]consentState
-	kit     *pendingKit
-	print   string // fingerprint of the console certificate
+	mu     sync.Mutex // guards below
+	client *dingtalk.Client
+	sender *replica.Sender
+	places []*placeRun
+	stop   context.CancelFunc // ends the sender's run
+	states map[string]consentState
+	kit    *pendingKit
+	print  string // fingerprint of the console certificate
 
 	sendersCtx context.Context // lives as long as Run
 	ready      chan struct{}

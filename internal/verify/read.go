@@ -206,10 +206,6 @@ func (v *Verifier) readAll(ctx context.Context, s *stretch) error {
 		if err := s.yield(ctx); err != nil {
 			return err
 		}
-		if s.over() {
-			s.r.State = Waiting
-			return nil
-		}
 		hits, err := v.d.Catalog.Every(ctx, cur.Container, cur.Row, batch)
 		if err != nil {
 			return err
@@ -225,6 +221,10 @@ func (v *Verifier) readAll(ctx context.Context, s *stretch) error {
 		cur.Container, cur.Row = last.Container, last.ID
 		cur.Rows += int64(len(hits))
 		v.progress(cur.Rows, max(total, cur.Rows))
+		if s.over() { // not before: a stretch always comes further
+			s.r.State = Waiting
+			return nil
+		}
 		if now := v.d.Now(); now.Sub(saved) >= saveEvery {
 			saved = now
 			s.tick()
