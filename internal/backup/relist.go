@@ -21,6 +21,10 @@ type Compared struct {
 	Missing   int64 // of these, not held; they were taken now
 }
 
+// settle is how much older than the last whole walk an item must be to be
+// missed: upstream's clock is not ours, and the newest come by events.
+const settle = 24 * time.Hour
+
 // errEnough ends a listing that has shown enough.
 var errEnough = errors.New("enough was listed")
 
@@ -77,7 +81,7 @@ func (e *Engine) relist(ctx context.Context, env *connector.Env, c connector.Con
 		var refs []record.Ref
 		for _, it := range p.Items {
 			// What is newer than the walk comes with the next run or event.
-			if it.Rec.Time.Before(at) && (c.Kind() != record.Approvals || chosen.Includes(it.Rec.Dept, c.Kind())) {
+			if it.Rec.Time.Before(at.Add(-settle)) && (c.Kind() != record.Approvals || chosen.Includes(it.Rec.Dept, c.Kind())) {
 				old = append(old, it)
 				refs = append(refs, it.Rec.Ref)
 			}

@@ -46,7 +46,7 @@ func TestAFreshListingFindsWhatIsNotHeldAndTakesIt(t *testing.T) {
 		t.Errorf("%d items newer than the last walk count as missing", missing)
 	}
 	err := b.d.Control.Update(t.Context(), func(tx *db.Tx) error {
-		_, err := tx.ExecContext(t.Context(), "UPDATE completeness SET at=?", time.Now().Add(time.Hour).UnixMilli())
+		_, err := tx.ExecContext(t.Context(), "UPDATE completeness SET at=?", time.Now().Add(2*settle).UnixMilli())
 		return err
 	})
 	if err != nil {
