@@ -53,11 +53,17 @@ func (s *Server) alarmCard(w words, a *watch.Alarm, sub policy.Subject) template
 			add("alarm.usual", w.t("alarm.usual.most", "n", w.n(usual)))
 		}
 	}
-	if containers+depts > 0 {
+	switch {
+	case containers == 0 && depts > 0:
+		add("alarm.spread", w.t("alarm.spread.depts", "depts", w.n(int64(depts))))
+	case containers > 0:
 		add("alarm.spread", w.t("alarm.spread.of", "containers", w.n(int64(containers)), "depts", w.n(int64(depts))))
 	}
 	card.GoodAt, card.Good = w.alarmGood(a), w.t("alarm.good.commit", "commit", w.n(int64(a.GoodSeq)))
-	if a.Point != "" {
+	switch {
+	case a.Point != "" && a.PointSeq == a.GoodSeq:
+		card.Good = w.t("alarm.good.same", "commit", w.n(int64(a.GoodSeq)))
+	case a.Point != "":
 		card.Good = w.t("alarm.good.point", "point", w.n(int64(a.PointSeq)), "commit", w.n(int64(a.GoodSeq)))
 	}
 	if a.Kind != "" && a.PointSeq > 0 && policy.May(sub, policy.Restore, w.now) {
