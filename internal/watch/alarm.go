@@ -314,6 +314,6 @@ func (w *Watch) Acknowledge(ctx context.Context, id int64, who audit.Event, note
 	if err != nil {
 		return fmt.Errorf("acknowledge alarm %d: %w", id, err)
 	}
-	w.day = "" // the counts are read again, less what was looked at
+	w.today = nil // the counts are read again, less what was looked at
 	return nil
 }

@@ -108,6 +108,7 @@ type Watch struct {
 	day   string     // in Macau
 	today map[place]*tally
 	dirty map[place]bool
+	heard string // day on which silence was judged last
 }
 
 type place struct {
@@ -209,7 +210,7 @@ func (w *Watch) count(seq uint64, f Fact) bool {
 // turn loads the counts of the day, once a day and after a restart.
 func (w *Watch) turn(ctx context.Context) error {
 	day := midnight(w.d.Now()).Format(time.DateOnly)
-	if day == w.day {
+	if day == w.day && w.today != nil {
 		return nil
 	}
 	if err := w.flush(ctx); err != nil {
@@ -270,9 +271,12 @@ func (w *Watch) Ended(ctx context.Context, r Report) error {
 	errs := []error{w.turn(ctx), w.flush(ctx)}
 	found, since, err := w.shrunk(ctx, r)
 	errs = append(errs, err)
-	if !since.IsZero() {
+	if !since.IsZero() && w.heard != w.day { // whole days count: once a day is enough
 		quiet, err := w.silent(ctx, since)
 		errs = append(errs, err)
+		if err == nil {
+			w.heard = w.day
+		}
 		found = append(found, quiet...)
 	}
 	if len(found) > 0 {
