@@ -16,7 +16,7 @@ type Limits struct {
 	Deletions     int64   // in one container on one day, at least
 	DeletedShare  float64 // of what the container held that morning
 	DeptDeletions int64   // in all containers of a department together
-	DeptShare     float64
+	DeptShare     float64 // of what those containers held
 
 	Changes      int64 // new versions in one container on one day
 	ChangedShare float64
