@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -19,8 +18,6 @@ import (
 	"farol/internal/replica"
 	"farol/internal/web"
 )
-
-func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
 // Run serves until ctx ends. Open must have returned before.
 func (a *Appliance) Run(ctx context.Context) error {
