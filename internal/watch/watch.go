@@ -228,15 +228,17 @@ func (w *Watch) turn(ctx context.Context) error {
 // floor is not looked up.
 func (w *Watch) activity(ctx context.Context) ([]Activity, error) {
 	l := w.d.Limits
-	many := map[int64]int64{} // deletions a department
-	for _, t := range w.today {
+	many := map[int64]int64{}      // deletions a department
+	odd := map[record.Kind]int64{} // files with signs a kind
+	for p, t := range w.today {
 		many[t.Dept] += t.Deleted - t.ok[0]
+		odd[p.kind] += t.Noise - t.ok[2] + t.Notes - t.ok[3]
 	}
 	var out []Activity
 	for p, t := range w.today {
 		a := t.Activity
 		a.Deleted, a.Changed, a.Noise, a.Notes = t.Deleted-t.ok[0], t.Changed-t.ok[1], t.Noise-t.ok[2], t.Notes-t.ok[3]
-		if a.Deleted < l.Deletions && a.Changed < l.Changes && a.Noise+a.Notes == 0 && many[t.Dept] < l.DeptDeletions {
+		if a.Deleted < l.Deletions && a.Changed < l.Changes && (a.Noise+a.Notes == 0 || odd[p.kind] < min(l.NoiseFiles, l.NotedFiles+1, l.Notes)) && many[t.Dept] < l.DeptDeletions {
 			continue
 		}
 		if t.usual == nil {
