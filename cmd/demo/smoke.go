@@ -273,7 +273,8 @@ func (w *world) verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	say("integrity", "%s in %s", oneLine(text), time.Since(start).Round(time.Millisecond))
+	sums, _, _ := strings.Cut(text, "\n")
+	say("integrity", "%s, %s in all", sums, time.Since(start).Round(time.Millisecond))
 	start = time.Now()
 	var r struct {
 		State string

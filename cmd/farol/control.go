@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,21 +99,28 @@ func archiveCmd(o *options) *cobra.Command {
 
 func verify(o *options) *cobra.Command {
 	return &cobra.Command{Use: "verify", Short: "Read everything again and compare with the hashes taken at capture", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		damage := 0
+		var damage int64
 		err := ask(o, cmd, "verify", nil, func(b json.RawMessage) error {
 			var v struct {
-				Records, Blobs, BlobBytes int64
-				Damage                    []json.RawMessage
+				Records, Files, Bytes, Bad, Healed int64
+				Took                               time.Duration
+				Parts                              []struct {
+					Kind                             string
+					Dept, Records, Files, Bytes, Bad int64
+					Root                             string
+				}
 			}
 			if err := json.Unmarshal(b, &v); err != nil {
 				return err
 			}
-			damage = len(v.Damage)
-			fmt.Fprintf(cmd.OutOrStdout(), "read %d records, %d blobs, %d bytes; damaged: %d\n", v.Records, v.Blobs, v.BlobBytes, damage)
-			for _, d := range v.Damage {
-				fmt.Fprintln(cmd.OutOrStdout(), string(d))
+			damage = v.Bad
+			fmt.Fprintf(cmd.OutOrStdout(), "read %d records, %d files, %d bytes in %s; damaged: %d, healed: %d\n", v.Records, v.Files, v.Bytes, v.Took.Round(time.Millisecond), v.Bad, v.Healed)
+			tw := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(tw, "department\tkind\trecords\tfiles\tbytes\tdamaged\troot")
+			for _, p := range v.Parts {
+				fmt.Fprintf(tw, "%d\t%s\t%d\t%d\t%d\t%d\t%s\n", p.Dept, p.Kind, p.Records, p.Files, p.Bytes, p.Bad, p.Root)
 			}
-			return nil
+			return tw.Flush()
 		})
 		if err == nil && damage > 0 {
 			return fmt.Errorf("%w: %d places are damaged", appliance.ErrNotVerified, damage)

@@ -30,6 +30,8 @@ import (
 	"farol/internal/replica"
 	"farol/internal/restore"
 	"farol/internal/settings"
+	"farol/internal/verify"
+	"farol/internal/watch"
 )
 
 // Appliance is an open Farol.
@@ -47,18 +49,19 @@ type Appliance struct {
 	audit    *audit.Log
 	logKey   string
 	catalog  *catalog.Catalog
+	watch    *watch.Watch
 	engine   *backup.Engine
+	verify   *verify.Verifier
 	door     *restore.Door
 
-	mu      sync.Mutex // guards below
-	client  *dingtalk.Client
-	sender  *replica.Sender
-	places  []*placeRun
-	stop    context.CancelFunc // ends the sender's run
-	states  map[string]consentState
-	checked checkResult
-	kit     *pendingKit
-	print   string // fingerprint of the console certificate
+	mu     sync.Mutex // guards below
+	client *dingtalk.Client
+	sender *replica.Sender
+	places []*placeRun
+	stop   context.CancelFunc // ends the sender's run
+	states map[string]consentState
+	kit    *pendingKit
+	print  string // fingerprint of the console certificate
 
 	sendersCtx context.Context // lives as long as Run
 	ready      chan struct{}
@@ -208,7 +211,8 @@ func (a *Appliance) openViews(ctx context.Context) (err error) {
 		return err
 	}
 	newEngine := func() {
-		a.engine = backup.New(backup.Deps{Archive: a.archive, Audit: a.audit, Catalog: a.catalog, Control: a.control, Settings: a.settings, Connectors: conns, Client: a.Client, Log: a.log})
+		a.watch = watch.New(watch.Deps{Control: a.control, Archive: a.archive, Audit: a.audit, Catalog: a.catalog, Box: a.box, Log: a.log})
+		a.engine = backup.New(backup.Deps{Archive: a.archive, Audit: a.audit, Catalog: a.catalog, Control: a.control, Settings: a.settings, Connectors: conns, Client: a.Client, Watch: a.watch, Log: a.log})
 	}
 	newEngine()
 	if !rebuild {
@@ -234,6 +238,7 @@ func (a *Appliance) openViews(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	a.verify = a.newVerifier()
 	a.door = restore.New(restore.Deps{Archive: a.archive, Audit: a.audit, Catalog: a.catalog, Connectors: byKind, People: a.engine.People(), Client: a.Client,
 		Operator: func(ctx context.Context) (string, error) { return a.settings.Get(ctx, settings.Operator) }, Readers: a.readers, LogKey: a.logKey, Log: a.log})
 	return nil

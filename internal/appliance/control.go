@@ -11,12 +11,14 @@ import (
 	"path/filepath"
 	"time"
 
+	"farol/internal/archive"
 	"farol/internal/backup"
 	"farol/internal/catalog"
 	"farol/internal/i18n"
 	"farol/internal/policy"
 	"farol/internal/record"
 	"farol/internal/restore"
+	"farol/internal/verify"
 )
 
 // The control socket is how the command line speaks to the running appliance.
@@ -165,7 +167,19 @@ func (a *Appliance) ctlFold(r *http.Request) (any, error) {
 }
 
 func (a *Appliance) ctlVerify(r *http.Request) (any, error) {
-	return a.check(r.Context(), "root@machine")
+	run, err := a.verify.Now(r.Context(), "root@machine")
+	if err != nil {
+		return nil, err
+	}
+	parts, err := a.verify.Parts(r.Context(), run.ID)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		verify.Run
+		Parts  []verify.Part    `json:"parts"`
+		Damage []archive.Damage `json:"damage"` // of files, since the start
+	}{run, parts, a.archive.Damage()}, nil
 }
 
 func (a *Appliance) ctlBackup(r *http.Request) (any, error) {

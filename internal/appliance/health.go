@@ -2,12 +2,13 @@ package appliance
 
 import (
 	"context"
+	"errors"
 	"time"
 
-	"farol/internal/archive"
-	"farol/internal/audit"
 	"farol/internal/auth"
+	"farol/internal/backup"
 	"farol/internal/settings"
+	"farol/internal/verify"
 	"farol/internal/web"
 )
 
@@ -20,20 +21,6 @@ func (a *Appliance) Version() string { return Version }
 // Claim guards the set-up.
 func (a *Appliance) Claim() *auth.Claim { return a.claim }
 
-// checkResult is the last integrity check.
-type checkResult struct {
-	running bool
-	done    int64
-	total   int64
-	at      time.Time
-	took    time.Duration
-	records int64
-	blobs   int64
-	bytes   int64
-	damage  int
-	err     error
-}
-
 // Health tells how storage stands.
 func (a *Appliance) Health(ctx context.Context) (web.Health, error) {
 	st := a.archive.Status()
@@ -41,62 +28,65 @@ func (a *Appliance) Health(ctx context.Context) (web.Health, error) {
 	if err != nil {
 		return web.Health{}, err
 	}
-	a.mu.Lock()
-	c := a.checked
-	a.mu.Unlock()
-	h := web.Health{JournalBytes: st.JournalBytes, JournalCommits: int64(st.Unfolded), LastFold: st.LastFold.Time, Points: len(points), Damage: len(a.archive.Damage()) + c.damage,
-		Checking: c.running, CheckDone: c.done, CheckTotal: c.total, CheckedAt: c.at, CheckTook: c.took, CheckedRecords: c.records, CheckedBytes: c.bytes,
+	h := web.Health{JournalBytes: st.JournalBytes, JournalCommits: int64(st.Unfolded), LastFold: st.LastFold.Time, Points: len(points), Damage: len(a.archive.Damage()),
 		Places: []web.Place{{Path: a.cfg.ArchiveDir, Total: st.Disk, Free: st.DiskFree, Used: st.Repository + st.JournalBytes, Reserve: a.cfg.Reserve}}}
+	if p := a.verify.Under(); p != nil {
+		h.Checking, h.CheckDone, h.CheckTotal = true, p.Done, p.Total
+	}
+	last, ok, err := a.verify.Last(ctx, verify.All)
+	if err != nil {
+		return web.Health{}, err
+	}
+	if ok {
+		h.CheckedAt, h.CheckTook, h.CheckedRecords, h.CheckedBytes = last.Ended, last.Took, last.Records, last.Bytes
+		h.Damage += int(last.Bad)
+	}
 	return h, nil
 }
 
-// Verify starts an integrity check: everything is read again and compared with
-// the hash taken at capture. The result appears in Health.
+// Verify starts reading everything back. The result appears in Health.
 func (a *Appliance) Verify(ctx context.Context, by string) error {
 	a.mu.Lock()
-	if a.checked.running {
-		a.mu.Unlock()
-		return nil
-	}
-	a.checked.running = true
+	life := a.sendersCtx // the reading outlives the request, and ends with Run
 	a.mu.Unlock()
-	go func() { // ends by itself
-		if _, err := a.check(context.WithoutCancel(ctx), by); err != nil {
-			a.log.ErrorContext(ctx, "integrity check", "err", err)
-		}
-	}()
+	if life == nil {
+		life = context.WithoutCancel(ctx)
+	}
+	if err := a.verify.Start(life, by); !errors.Is(err, verify.ErrRunning) {
+		return err
+	}
 	return nil
 }
 
-// check reads everything again and writes the outcome into the audit log.
-func (a *Appliance) check(ctx context.Context, by string) (*archive.Report, error) {
-	began := time.Now()
-	rep, err := a.archive.Check(ctx, true, func(done, total int64) {
-		a.mu.Lock()
-		a.checked.done, a.checked.total = done, total
-		a.mu.Unlock()
-	})
-	var logged int64
-	if err == nil {
-		logged, err = a.audit.Verify()
+// Verified is what was read back: the last runs, and the parts of the last one
+// that read everything.
+func (a *Appliance) Verified(ctx context.Context) (v web.Verified, err error) {
+	if v.Runs, err = a.verify.Runs(ctx, 12); err != nil {
+		return v, err
 	}
-	res := checkResult{at: time.Now(), took: time.Since(began), err: err}
-	ev := audit.Event{Actor: by, Operation: "integrity.verify", Object: "archive", Outcome: "ok"}
-	if rep != nil {
-		res.records, res.blobs, res.bytes, res.damage = rep.Records, rep.Blobs, rep.BlobBytes, len(rep.Damage)
-		ev.Detail = map[string]string{"records": itoa(rep.Records), "blobs": itoa(rep.Blobs), "bytes": itoa(rep.BlobBytes), "damage": itoa(int64(len(rep.Damage))), "log_entries": itoa(logged)}
+	last, ok, err := a.verify.Last(ctx, verify.All)
+	if err != nil || !ok {
+		return v, err
 	}
-	if err != nil || res.damage > 0 {
-		ev.Operation, ev.Outcome = "integrity.fail", "failed"
-	}
-	a.mu.Lock()
-	a.checked = res
-	a.mu.Unlock()
-	_, aerr := a.audit.Append(ctx, ev)
-	if err == nil {
-		err = aerr
-	}
-	return rep, err
+	v.Parts, err = a.verify.Parts(ctx, last.ID)
+	return v, err
+}
+
+// newVerifier reads back on schedule, after the backup's own work.
+func (a *Appliance) newVerifier() *verify.Verifier {
+	return verify.New(verify.Deps{Control: a.control, Archive: a.archive, Catalog: a.catalog, Audit: a.audit, Alarms: a.watch, Log: a.log,
+		Busy: func() bool { p := a.engine.Progress(); return p.Running && p.Mode == backup.Full },
+		Relist: func(ctx context.Context, containers, items int) ([]verify.Compared, error) {
+			found, err := a.engine.Relist(ctx, containers, items)
+			if errors.Is(err, backup.ErrUnbound) {
+				return nil, nil
+			}
+			out := make([]verify.Compared, len(found))
+			for i, c := range found {
+				out[i] = verify.Compared(c)
+			}
+			return out, err
+		}})
 }
 
 // Points lists the points in time that can be gone back to, newest first.

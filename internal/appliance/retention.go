@@ -6,11 +6,8 @@ import (
 	"farol/internal/retention"
 )
 
-// Settings of retention.
-const (
-	retentionRules = "retention.points" // JSON of retention.Rules
-	openAlarm      = "alarm.open"       // not empty: an alarm that nobody has acknowledged
-)
+// retentionRules is a setting: JSON of retention.Rules.
+const retentionRules = "retention.points"
 
 // sweep thins points in time by the customer's rules.
 func (a *Appliance) sweep() *retention.Sweep {
@@ -28,7 +25,6 @@ func (a *Appliance) sweep() *retention.Sweep {
 					return true, nil
 				}
 			}
-			v, err := a.settings.Get(ctx, openAlarm)
-			return v != "", err
+			return a.watch.Open(ctx)
 		}})
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -19,8 +18,6 @@ import (
 	"farol/internal/replica"
 	"farol/internal/web"
 )
-
-func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
 // Run serves until ctx ends. Open must have returned before.
 func (a *Appliance) Run(ctx context.Context) error {
@@ -35,7 +32,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	srv, err := web.New(web.Deps{Accounts: a.accounts, Door: a.door, Engine: a.engine, Settings: a.settings, Audit: a.audit, Catalog: a.catalog, Machine: a, Log: a.log})
+	srv, err := web.New(web.Deps{Accounts: a.accounts, Door: a.door, Engine: a.engine, Settings: a.settings, Audit: a.audit, Catalog: a.catalog, Watch: a.watch, Machine: a, Log: a.log})
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
@@ -57,6 +54,8 @@ func (a *Appliance) Run(ctx context.Context) error {
 	g.Go(func() error { return a.serveControl(ctx, ctl) })
 	g.Go(func() error { return a.copyControl(ctx) })
 	g.Go(func() error { return a.sweep().Run(ctx) })
+	g.Go(func() error { return a.watch.Run(ctx) })
+	g.Go(func() error { return a.verify.Run(ctx) })
 	g.Go(func() error { return watchdog(ctx) })
 	a.log.InfoContext(ctx, "farol is ready", "address", ln.Addr().String(), "version", Version)
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {

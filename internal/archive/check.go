@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,6 +52,7 @@ type checking struct {
 	done     int64
 	total    int64
 	progress func(done, total int64)
+	lean     bool // segments and attached files are somebody else's to read
 }
 
 // Check reads the archive again and compares. Quick, it compares the length
@@ -84,7 +86,7 @@ func (a *Archive) Check(ctx context.Context, full bool, progress func(done, tota
 		c.total += a.point.Bytes
 	}
 	a.mu.Unlock()
-	if err := c.files(ctx, live); err != nil {
+	if _, err := c.files(ctx, live, "", func() bool { return false }); err != nil {
 		return nil, fmt.Errorf("check the repository's files: %w", err)
 	}
 	if err := c.journal(ctx, files); err != nil {
@@ -98,6 +100,44 @@ func (a *Archive) Check(ctx context.Context, full bool, progress func(done, tota
 	c.add(c.total - c.done)
 	c.r.Took = time.Since(start)
 	return c.r, nil
+}
+
+// CheckSome is a full Check in stretches, without the records and attached
+// files, which the caller reads by their addresses. It hashes the repository's
+// files in the order of their names, those behind after, until stop says so;
+// then it returns the name that the next stretch goes on behind. When no file
+// is left it reads the journal and the directories of every point, and returns
+// "".
+func (a *Archive) CheckSome(ctx context.Context, after string, stop func() bool, progress func(done, total int64)) (*Report, string, error) {
+	a.keep.RLock()
+	defer a.keep.RUnlock()
+	if err := a.guard(); err != nil {
+		return nil, after, fmt.Errorf("check the archive: %w", err)
+	}
+	c := &checking{a: a, r: &Report{Full: true, Start: a.now()}, seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}, progress: progress, lean: true}
+	start := time.Now()
+	defer func() { c.r.Took = time.Since(start) }()
+	live := a.blobs.log.snapshot()
+	for name, i := range live {
+		c.total += i.size
+		if name <= after {
+			c.done += i.size
+		}
+	}
+	next, err := c.files(ctx, live, after, stop)
+	if err != nil {
+		return c.r, next, fmt.Errorf("check the repository's files: %w", err)
+	}
+	if next != "" {
+		return c.r, next, nil
+	}
+	if err := c.journal(ctx, a.j.list()); err != nil {
+		return c.r, "", fmt.Errorf("check the journal: %w", err)
+	}
+	if err := c.points(ctx); err != nil {
+		return c.r, "", fmt.Errorf("check the points in time: %w", err)
+	}
+	return c.r, "", nil
 }
 
 func (c *checking) add(n int64) {
@@ -122,11 +162,22 @@ func (c *checking) first(oid string) bool {
 	return true
 }
 
-func (c *checking) files(ctx context.Context, live map[string]putInfo) error {
-	for name, want := range live {
-		if err := ctx.Err(); err != nil {
-			return err
+// files compares the files behind after, in order, until stop. It returns the
+// last name compared when it was stopped, "" at the end.
+func (c *checking) files(ctx context.Context, live map[string]putInfo, after string, stop func() bool) (next string, err error) {
+	began := after
+	for _, name := range slices.Sorted(maps.Keys(live)) {
+		if name <= after {
+			continue
 		}
+		if err := ctx.Err(); err != nil {
+			return after, err
+		}
+		if after != began && stop() { // one at least: a stretch always comes further
+			return after, nil
+		}
+		after = name
+		want := live[name]
 		c.r.Files++
 		c.r.FileBytes += want.size
 		what := ""
@@ -136,7 +187,7 @@ func (c *checking) files(ctx context.Context, live map[string]putInfo) error {
 		case errors.Is(err, fs.ErrNotExist):
 			what = "blob missing"
 		case err != nil:
-			return err
+			return after, err
 		case fi.Size() != want.size:
 			what = "blob of wrong length"
 		case c.r.Full:
@@ -162,11 +213,11 @@ func (c *checking) files(ctx context.Context, live map[string]putInfo) error {
 		err = c.a.putBack(ctx, &d, path, want, fi != nil)
 		c.a.healMu.Unlock()
 		if err != nil {
-			return err
+			return after, err
 		}
 		c.damage(d)
 	}
-	return c.a.blobs.parity.sweep(live)
+	return "", c.a.blobs.parity.sweep(live)
 }
 
 func (c *checking) journal(ctx context.Context, files []*jfile) error {
@@ -280,7 +331,7 @@ func (c *checking) dir(ctx context.Context, oid string, depth int, ours bool) er
 			if err := c.dir(ctx, id, depth+1, ours || depth == 0 && name == farolDir); err != nil {
 				return err
 			}
-		case depth == 5 && !ours && filepath.Ext(name) == segmentExt && c.first(id):
+		case depth == 5 && !ours && filepath.Ext(name) == segmentExt && !c.lean && c.first(id):
 			c.segment(ctx, id)
 			c.add(e.FileSize)
 		case ours && c.first(id):

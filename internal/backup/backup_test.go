@@ -26,6 +26,7 @@ import (
 	"farol/internal/keys"
 	"farol/internal/record"
 	"farol/internal/settings"
+	"farol/internal/watch"
 )
 
 // bench is a whole appliance without its face: simulator, client, engine,
@@ -33,6 +34,7 @@ import (
 type bench struct {
 	*Engine
 	sim    *simulator.Simulator
+	alarms *watch.Watch
 	srv    *httptest.Server
 	client *dingtalk.Client
 	dir    string
@@ -91,7 +93,8 @@ func (b *bench) open(t testing.TB) {
 		t.Fatal(err)
 	}
 	b.client = dingtalk.New(dingtalk.Config{Hosts: dingtalk.SameHost(b.srv.URL), ClientID: b.sim.ClientID(), ClientSecret: b.sim.ClientSecret(), People: set, QPS: b.qps, Backoff: 20 * time.Millisecond})
-	b.Engine = New(Deps{Archive: arch, Audit: log, Catalog: cat, Control: control, Settings: set, Connectors: all.Connectors(), Client: func() *dingtalk.Client { return b.client }})
+	b.alarms = watch.New(watch.Deps{Control: control, Archive: arch, Audit: log, Catalog: cat, Box: box})
+	b.Engine = New(Deps{Watch: b.alarms, Archive: arch, Audit: log, Catalog: cat, Control: control, Settings: set, Connectors: all.Connectors(), Client: func() *dingtalk.Client { return b.client }})
 	if err := b.Repair(ctx); err != nil {
 		t.Fatal(err)
 	}

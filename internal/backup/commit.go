@@ -12,6 +12,7 @@ import (
 	"farol/internal/connector"
 	"farol/internal/policy"
 	"farol/internal/record"
+	"farol/internal/watch"
 )
 
 // work is a page ready to be committed: only new versions, bytes fetched.
@@ -19,6 +20,7 @@ type work struct {
 	ctx     context.Context
 	recs    []record.Record
 	missing []bool // an attachment of the record is missing
+	facts   []watch.Fact
 	cursors map[string]string
 	origin
 	dropped int64 // taken out, because another lane had committed it
@@ -110,6 +112,7 @@ func (e *Engine) commit(ctx context.Context, batch []*work) error {
 		return errors.Join(errAfterArchive, err)
 	}
 	e.d.Archive.Applied(c.Seq)
+	e.tellCommitted(ctx, c.Seq, batch)
 	now := e.d.Now()
 	for _, w := range batch {
 		if !w.born.IsZero() {

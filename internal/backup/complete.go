@@ -29,6 +29,9 @@ func (e *Engine) walked(ctx context.Context, kind record.Kind, container string,
 	if err != nil {
 		return fmt.Errorf("note completeness: %w", err)
 	}
+	e.mu.Lock()
+	e.whole[string(kind)+"/"+container] = true
+	e.mu.Unlock()
 	return nil
 }
 

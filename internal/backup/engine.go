@@ -33,6 +33,7 @@ import (
 	"farol/internal/dingtalk"
 	"farol/internal/record"
 	"farol/internal/settings"
+	"farol/internal/watch"
 )
 
 // Deps is what an engine works with.
@@ -45,8 +46,16 @@ type Deps struct {
 	Connectors []connector.Connector
 	// Client returns the client of the bound tenant, nil before binding.
 	Client func() *dingtalk.Client
+	Watch  Watcher // told what commits do; nil when nobody watches
 	Log    *slog.Logger
 	Now    func() time.Time
+}
+
+// Watcher is told what commits and runs do. What it returns is logged: the
+// backup goes on.
+type Watcher interface {
+	Committed(ctx context.Context, seq uint64, facts []watch.Fact) error
+	Ended(ctx context.Context, r watch.Report) error
 }
 
 // Engine runs the backups of one tenant. It is safe for concurrent use.
@@ -70,6 +79,7 @@ type Engine struct {
 	lastOK  map[record.Kind]time.Time
 	depts   []record.Dept
 	lag     lagMeter
+	whole   map[string]bool // containers that were walked from beginning to end once
 	wake    chan struct{}
 }
 
@@ -90,7 +100,7 @@ func New(d Deps) *Engine {
 		d.Now = time.Now
 	}
 	e := &Engine{d: d, kinds: map[record.Kind]connector.Connector{}, people: connector.NewDirectory(), queue: make(chan *work),
-		sources: map[string]connector.Source{}, locks: map[string]*sync.Mutex{}, watch: make(chan struct{}), lastOK: map[record.Kind]time.Time{}, wake: make(chan struct{}, 1)}
+		sources: map[string]connector.Source{}, locks: map[string]*sync.Mutex{}, watch: make(chan struct{}), lastOK: map[record.Kind]time.Time{}, whole: map[string]bool{}, wake: make(chan struct{}, 1)}
 	for _, c := range d.Connectors {
 		e.kinds[c.Kind()] = c
 	}

@@ -14,6 +14,7 @@ import (
 	"farol/internal/connector"
 	"farol/internal/dingtalk"
 	"farol/internal/record"
+	"farol/internal/watch"
 )
 
 // result counts what became of a page.
@@ -64,7 +65,8 @@ func (e *Engine) take(ctx context.Context, items []connector.Item, lost []connec
 			res.same++
 			continue
 		}
-		fresh = append(fresh, &taken{it: it, held: held, incomplete: equal && k.State&catalog.Incomplete != 0})
+		fresh = append(fresh, &taken{it: it, held: held, incomplete: equal && k.State&catalog.Incomplete != 0,
+			edited: held && !equal && k.State&catalog.Tombstone == 0, id: k.ID})
 	}
 	if err := e.fetchAll(ctx, fresh); err != nil {
 		return res, err
@@ -85,6 +87,7 @@ func (e *Engine) take(ctx context.Context, items []connector.Item, lost []connec
 		res.bytes += f.bytes + int64(len(f.it.Rec.Raw))
 		w.recs = append(w.recs, f.it.Rec)
 		w.missing = append(w.missing, f.missing)
+		w.facts = append(w.facts, e.fact(&f.it.Rec, f.edited, f.signs))
 	}
 	for _, l := range lost {
 		res.listed++
@@ -111,6 +114,9 @@ type taken struct {
 	incomplete bool // this very version is held, without an attachment
 	missing    bool
 	bytes      int64
+	edited     bool  // another version takes the place of one that upstream showed
+	id         int64 // catalog row of the version held
+	signs      watch.Signs
 }
 
 // fetchAll brings the attachments of a page, some at the same time.
@@ -122,7 +128,7 @@ func (e *Engine) fetchAll(ctx context.Context, fresh []*taken) error {
 			continue
 		}
 		g.Go(func() (err error) {
-			f.missing, f.bytes, err = e.fetch(ctx, f.it)
+			f.missing, f.bytes, err = e.fetch(ctx, f)
 			return err
 		})
 	}
@@ -131,14 +137,16 @@ func (e *Engine) fetchAll(ctx context.Context, fresh []*taken) error {
 
 // fetch brings the attachments of an item into the archive. What cannot be had
 // becomes a gap; the item itself is kept all the same.
-func (e *Engine) fetch(ctx context.Context, it *connector.Item) (missing bool, bytes int64, err error) {
+func (e *Engine) fetch(ctx context.Context, f *taken) (missing bool, bytes int64, err error) {
+	it := f.it
 	for _, a := range it.Attach {
 		key := it.Rec.ID + "#" + a.Key
-		blob, err := e.fetchOne(ctx, a)
+		blob, look, err := e.fetchOne(ctx, a)
 		switch {
 		case err == nil:
 			it.Rec.Blobs = append(it.Rec.Blobs, blob)
 			bytes += blob.Size
+			f.signs |= e.suspect(ctx, f, a.Name, look)
 			if err := e.closeGap(ctx, it.Rec.Kind, it.Rec.Container, key); err != nil {
 				return false, bytes, err
 			}
@@ -159,14 +167,14 @@ var errShort = errors.New("the file arrived with another length than listed")
 
 // fetchOne downloads one attachment. A transfer that breaks off or whose
 // signed address lapses is begun again with a new address.
-func (e *Engine) fetchOne(ctx context.Context, a connector.Attachment) (record.Blob, error) {
+func (e *Engine) fetchOne(ctx context.Context, a connector.Attachment) (record.Blob, *watch.Look, error) {
 	var last error
 	for try := range 3 {
 		if try > 0 {
 			select {
 			case <-time.After(time.Duration(try) * 300 * time.Millisecond):
 			case <-ctx.Done():
-				return record.Blob{}, ctx.Err()
+				return record.Blob{}, nil, ctx.Err()
 			}
 		}
 		body, size, err := a.Open(ctx)
@@ -175,12 +183,13 @@ func (e *Engine) fetchOne(ctx context.Context, a connector.Attachment) (record.B
 				last = err
 				continue
 			}
-			return record.Blob{}, err
+			return record.Blob{}, nil, err
 		}
 		if size < 0 {
 			size = a.Size
 		}
-		blob, err := e.d.Archive.PutBlob(ctx, a.Name, size, exact{body, size})
+		look := &watch.Look{}
+		blob, err := e.d.Archive.PutBlob(ctx, a.Name, size, exact{io.TeeReader(body, look), size})
 		if cerr := body.Close(); err == nil {
 			err = cerr
 		}
@@ -189,14 +198,14 @@ func (e *Engine) fetchOne(ctx context.Context, a connector.Attachment) (record.B
 			continue
 		}
 		if err == nil {
-			return blob, nil
+			return blob, look, nil
 		}
 		last = err
 		if errors.Is(err, archive.ErrFull) || errors.Is(err, archive.ErrMissing) || ctx.Err() != nil {
 			break
 		}
 	}
-	return record.Blob{}, last
+	return record.Blob{}, nil, last
 }
 
 // exact is the body as it comes; it exists to stop PutBlob from seeking.

@@ -20,6 +20,7 @@ import (
 	"farol/internal/dingtalk"
 	"farol/internal/record"
 	"farol/internal/settings"
+	"farol/internal/watch"
 )
 
 // Mode is what a run does.
@@ -49,6 +50,7 @@ type run struct {
 	mode    Mode
 	by      string
 	started time.Time
+	resumed bool // goes on where an earlier process stood: its counts are not the whole
 	kinds   map[record.Kind]*KindProgress
 	cancel  context.CancelFunc
 	ended   chan struct{}
@@ -82,15 +84,15 @@ func (e *Engine) Start(ctx context.Context, mode Mode, by string) (int64, error)
 	if err != nil {
 		return 0, err
 	}
-	if err := e.begin(ctx, id, mode, by); err != nil {
+	if err := e.begin(ctx, id, mode, by, false); err != nil {
 		return 0, errors.Join(err, e.endRun(ctx, id, Failed, nil))
 	}
 	return id, nil
 }
 
-func (e *Engine) begin(ctx context.Context, id int64, mode Mode, by string) error {
+func (e *Engine) begin(ctx context.Context, id int64, mode Mode, by string, resumed bool) error {
 	rctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	r := &run{id: id, mode: mode, by: by, started: e.d.Now(), kinds: map[record.Kind]*KindProgress{}, cancel: cancel, ended: make(chan struct{})}
+	r := &run{id: id, mode: mode, by: by, started: e.d.Now(), resumed: resumed, kinds: map[record.Kind]*KindProgress{}, cancel: cancel, ended: make(chan struct{})}
 	for _, c := range e.d.Connectors {
 		r.kinds[c.Kind()] = &KindProgress{Kind: c.Kind(), State: Waiting}
 	}
@@ -155,6 +157,9 @@ func (e *Engine) stopRun() {
 
 // resume goes on with a full run that the process's end interrupted.
 func (e *Engine) resume(ctx context.Context) error {
+	if err := e.loadWhole(ctx); err != nil {
+		return err
+	}
 	id, mode, by, err := e.unfinished(ctx)
 	if err != nil || id == 0 {
 		return err
@@ -162,7 +167,7 @@ func (e *Engine) resume(ctx context.Context) error {
 	if e.d.Client() == nil || mode != Full {
 		return e.endRun(ctx, id, Interrupted, nil)
 	}
-	return e.begin(ctx, id, mode, by)
+	return e.begin(ctx, id, mode, by, true)
 }
 
 func (e *Engine) execute(ctx context.Context, r *run) {
@@ -206,6 +211,7 @@ func (e *Engine) execute(ctx context.Context, r *run) {
 		if err := e.endRun(ctx, r.id, state, detail); err != nil {
 			e.d.Log.ErrorContext(ctx, "backup run not noted", "run", r.id, "err", err)
 		}
+		e.tellEnded(ctx, r, state, detail)
 	}
 	e.mu.Lock()
 	e.run = nil
@@ -511,7 +517,7 @@ func (e *Engine) bury(ctx context.Context, rec record.Record) error {
 	if err := e.auditFor(ctx, audit.Event{Operation: "source.delete.seen", Object: rec.Kind.Object(), Hash: rec.Hash().String(), Outcome: "ok"}); err != nil {
 		return err
 	}
-	return e.submit(ctx, &work{recs: []record.Record{rec}, missing: []bool{false}})
+	return e.submit(ctx, &work{recs: []record.Record{rec}, missing: []bool{false}, facts: []watch.Fact{e.fact(&rec, true, 0)}})
 }
 
 // Problem names a failure for the catalogs, message id "problem.<name>".

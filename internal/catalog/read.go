@@ -29,9 +29,10 @@ type Hit struct {
 	Until     uint64 // commit that replaced it, 0 = current
 	Bytes     int64
 	Loc       record.Loc
+	Ver       int64 // short name of the version, see [Ver]
 }
 
-const hitColumns = "r.id,r.kind,r.container,r.dept,r.class,r.author,r.ms,r.state,r.seq,r.idx,r.until,r.bytes,r.seg,r.off,r.len"
+const hitColumns = "r.id,r.kind,r.container,r.dept,r.class,r.author,r.ms,r.state,r.seq,r.idx,r.until,r.bytes,r.seg,r.off,r.len,r.ver"
 
 func (c *Catalog) scanHits(ctx context.Context, tx *db.Tx, rows *sql.Rows) ([]Hit, error) {
 	defer rows.Close()
@@ -41,7 +42,7 @@ func (c *Catalog) scanHits(ctx context.Context, tx *db.Tx, rows *sql.Rows) ([]Hi
 		var h Hit
 		var kind int
 		var ms, seg int64
-		if err := rows.Scan(&h.ID, &kind, &h.Container, &h.Dept, &h.Class, &h.Author, &ms, &h.State, &h.Seq, &h.Index, &h.Until, &h.Bytes, &seg, &h.Loc.Off, &h.Loc.Len); err != nil {
+		if err := rows.Scan(&h.ID, &kind, &h.Container, &h.Dept, &h.Class, &h.Author, &ms, &h.State, &h.Seq, &h.Index, &h.Until, &h.Bytes, &seg, &h.Loc.Off, &h.Loc.Len, &h.Ver); err != nil {
 			return nil, err
 		}
 		h.Kind, h.Time = kindName[kind], time.UnixMilli(ms).UTC()

@@ -53,6 +53,35 @@ func Root(leaves []Hash) Hash {
 	return nodeHash(Root(leaves[:k]), Root(leaves[k:]))
 }
 
+// Stack computes the same tree hash leaf by leaf, keeping a hash for each
+// complete subtree only. It can be kept as JSON between leaves.
+type Stack struct {
+	N     int64  `json:"n"`
+	Trees []Hash `json:"trees"` // of complete subtrees, largest first
+}
+
+// Add appends a leaf hash.
+func (s *Stack) Add(leaf Hash) {
+	s.Trees = append(s.Trees, leaf)
+	s.N++
+	for n := s.N; n&1 == 0; n >>= 1 {
+		k := len(s.Trees)
+		s.Trees = append(s.Trees[:k-2], nodeHash(s.Trees[k-2], s.Trees[k-1]))
+	}
+}
+
+// Root is what [Root] gives for the leaves added.
+func (s *Stack) Root() Hash {
+	if len(s.Trees) == 0 {
+		return Root(nil)
+	}
+	h := s.Trees[len(s.Trees)-1]
+	for i := len(s.Trees) - 2; i >= 0; i-- {
+		h = nodeHash(s.Trees[i], h)
+	}
+	return h
+}
+
 // Path is the RFC 6962 inclusion proof of leaf i.
 func Path(leaves []Hash, i int) []Hash {
 	if len(leaves) <= 1 {

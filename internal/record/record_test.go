@@ -13,6 +13,13 @@ func TestEveryLeafIsProvedAndNoOther(t *testing.T) {
 			leaves[i] = LeafHash(fmt.Append(nil, i))
 		}
 		root := Root(leaves)
+		var s Stack
+		for _, l := range leaves {
+			s.Add(l)
+		}
+		if s.Root() != root {
+			t.Fatalf("leaf by leaf the root of %d is another", n)
+		}
 		for i := range leaves {
 			path := Path(leaves, i)
 			if err := VerifyPath(root, n, i, leaves[i], path); err != nil {

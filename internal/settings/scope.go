@@ -3,6 +3,8 @@ package settings
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"farol/internal/db"
 	"farol/internal/record"
@@ -71,6 +73,17 @@ func (c *Chosen) Includes(dept int64, kind record.Kind) bool {
 func (c *Chosen) Own(dept int64, kind record.Kind) (in, ok bool) {
 	in, ok = c.rules[rule{dept, kind}]
 	return in, ok
+}
+
+// Mark names the scope: two that include the same by the same decisions have
+// the same mark.
+func (c *Chosen) Mark() string {
+	var lines []string
+	for r, in := range c.rules {
+		lines = append(lines, fmt.Sprintf("%d %s %t\n", r.dept, r.kind, in))
+	}
+	slices.Sort(lines)
+	return record.HashOf([]byte(strings.Join(lines, ""))).String()
 }
 
 // Decision is one row of the scope.

@@ -20,10 +20,7 @@ var runStates = map[string]ui.State{backup.Waiting: ui.Idle, backup.Listing: ui.
 
 // run is a run as a row of the history.
 func (w words) run(r backup.Run) templates.RunRow {
-	row := templates.RunRow{State: runStates[r.State], Word: w.t("run." + r.State), Title: w.mode(r.What), Started: w.moment(r.Started), By: r.By, Took: "–"}
-	if r.By == "system" {
-		row.By = w.t("by.system")
-	}
+	row := templates.RunRow{State: runStates[r.State], Word: w.t("run." + r.State), Title: w.mode(r.What), Started: w.moment(r.Started), By: w.by(r.By), Took: "–"}
 	if !r.Ended.IsZero() {
 		row.Took = w.l.Duration(r.Ended.Sub(r.Started))
 	}

@@ -15,6 +15,7 @@ import (
 	"farol/internal/i18n"
 	"farol/internal/policy"
 	"farol/internal/restore"
+	"farol/internal/watch"
 	"farol/templates"
 	"farol/templates/ui"
 )
@@ -56,7 +57,7 @@ func answerTo(err error, l i18n.Lang) answer {
 	switch {
 	case errors.Is(err, policy.ErrDenied):
 		return answer{code: http.StatusForbidden, id: "error.403"}
-	case errors.Is(err, restore.ErrNotFound), errors.Is(err, audit.ErrNotFound):
+	case errors.Is(err, restore.ErrNotFound), errors.Is(err, audit.ErrNotFound), errors.Is(err, watch.ErrGone):
 		return answer{code: http.StatusNotFound, id: "error.404"}
 	case errors.Is(err, restore.ErrEmpty):
 		return answer{code: http.StatusUnprocessableEntity, id: "error.empty"}

@@ -35,6 +35,7 @@ import (
 	"farol/internal/record"
 	"farol/internal/restore"
 	"farol/internal/settings"
+	"farol/internal/watch"
 )
 
 // clock is the time of the house; codes are spent by moving it on.
@@ -60,6 +61,7 @@ type house struct {
 	*Server
 	t      *testing.T
 	clock  *clock
+	alarms *watch.Watch
 	mach   *machine
 	sim    *simulator.Simulator
 	client *dingtalk.Client
@@ -77,6 +79,7 @@ type machine struct {
 	kit      []string
 	offsite  Offsite
 	health   Health
+	verified Verified
 	broken   error // of Health and Coverage
 	finished bool
 	consents []string
@@ -128,7 +131,8 @@ func (m *machine) FinishSetup(ctx context.Context) error {
 	m.finished = true
 	return m.h.d.Settings.Set(ctx, map[string]string{settings.SetupDone: "2026-11-23T00:00:00Z"})
 }
-func (m *machine) Verify(context.Context, string) error { m.health.Checking = true; return nil }
+func (m *machine) Verify(context.Context, string) error       { m.health.Checking = true; return nil }
+func (m *machine) Verified(context.Context) (Verified, error) { return m.verified, m.broken }
 func (m *machine) Points(ctx context.Context) ([]Point, error) {
 	ps, err := m.archive.Points(ctx)
 	var out []Point
@@ -186,7 +190,8 @@ func newHouse(t *testing.T) *house {
 	door := restore.New(restore.Deps{Archive: arch, Audit: log, Catalog: cat, Connectors: byKind, People: engine.People(), Client: func() *dingtalk.Client { return client },
 		Operator: func(ctx context.Context) (string, error) { return set.Get(ctx, settings.Operator) }, Readers: func(context.Context) ([]string, error) { return nil, nil }, LogKey: vkey, Now: h.clock.now})
 	h.mach = &machine{h: h, claim: auth.NewClaim(), archive: arch, health: Health{Places: []Place{{Path: "/data", Total: 1000, Free: 900, Used: 50}}}}
-	h.Server, err = New(Deps{Accounts: accounts, Door: door, Engine: engine, Settings: set, Audit: log, Catalog: cat, Machine: h.mach, Now: h.clock.now, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
+	h.alarms = watch.New(watch.Deps{Control: control, Archive: arch, Audit: log, Catalog: cat, Box: box, Now: h.clock.now})
+	h.Server, err = New(Deps{Watch: h.alarms, Accounts: accounts, Door: door, Engine: engine, Settings: set, Audit: log, Catalog: cat, Machine: h.mach, Now: h.clock.now, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
 	must(err)
 	h.srv = httptest.NewTLSServer(h.Handler())
 	t.Cleanup(func() {

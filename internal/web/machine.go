@@ -6,6 +6,7 @@ import (
 
 	"farol/internal/auth"
 	"farol/internal/record"
+	"farol/internal/verify"
 )
 
 // Machine is what the appliance itself does for the console. Errors that a
@@ -30,6 +31,7 @@ type Machine interface {
 	ConfirmKit(ctx context.Context, shares []string) error
 	FinishSetup(ctx context.Context) error
 	Verify(ctx context.Context, by string) error // starts an integrity check; Health tells
+	Verified(ctx context.Context) (Verified, error)
 	Points(ctx context.Context) ([]Point, error) // points in time that can be looked at
 }
 
@@ -73,6 +75,13 @@ type Point struct {
 	Seq  uint64
 	Time time.Time
 	Note string
+}
+
+// Verified is what was read back: the last runs, newest first, and the parts
+// of the newest one that read everything.
+type Verified struct {
+	Runs  []verify.Run
+	Parts []verify.Part
 }
 
 // Place is one disk of the archive.

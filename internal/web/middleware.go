@@ -250,6 +250,12 @@ func local(next string) string {
 
 // note writes an audit entry about this request.
 func (s *Server) note(c echo.Context, ev audit.Event) error {
+	_, err := s.d.Audit.Append(context.WithoutCancel(c.Request().Context()), s.event(c, ev))
+	return err
+}
+
+// event fills in who asks, in which session and from where.
+func (s *Server) event(c echo.Context, ev audit.Event) audit.Event {
 	v := visitOf(c)
 	if v.session != nil {
 		ev.Actor, ev.Role, ev.Session = v.session.User.Name, v.session.User.Role, v.session.ID
@@ -261,6 +267,5 @@ func (s *Server) note(c echo.Context, ev audit.Event) error {
 		ev.Actor = "unknown"
 	}
 	ev.Source = c.RealIP()
-	_, err := s.d.Audit.Append(context.WithoutCancel(c.Request().Context()), ev)
-	return err
+	return ev
 }

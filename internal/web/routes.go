@@ -24,6 +24,7 @@ import (
 //	POST /scope           include… save=1, or include… toggle=<dept>:<kind>
 //	POST /backup/start    mode=full|incremental           POST /backup/cancel, /backup/pause paused=0|1
 //	GET  /search          q kind dept from to in before
+//	POST /alarms/<id>     note
 //	POST /restore/run     kind dept container as_of from to target=zip|dingtalk
 //	GET  /api/progress, /api/status                       the figures of the pages as JSON
 
@@ -135,6 +136,10 @@ func (s *Server) routes() []route {
 		{"POST", "/audit/verify", s.auditVerify, may(policy.Audit)},
 		{"GET", "/audit/:seq", s.auditEntry, may(policy.Audit)},
 		{"GET", "/audit/:seq/proof.json", s.auditProof, may(policy.Audit).andFresh()},
+
+		{"GET", "/alarms", s.alarms, operate},
+		{"GET", "/alarms/:id", s.alarm, operate},
+		{"POST", "/alarms/:id", s.alarmClose, configure.andFresh()},
 
 		{"GET", "/assurance", s.assurance, operate},
 		{"POST", "/assurance/verify", s.assuranceVerify, operate},

@@ -30,7 +30,7 @@ func (s *Server) shell(c echo.Context, title, here string) templates.Shell {
 // done are the acts that a page may speak of after a redirect; the address
 // carries only the name, so that nobody can put words into the page.
 var done = map[string]bool{"scope": true, "schedule": true, "paused": true, "resumed": true, "started": true, "cancelled": true, "look": true, "offsite": true, "verify": true,
-	"session": true, "purpose": true, "logcheck": true}
+	"session": true, "purpose": true, "logcheck": true, "alarm": true}
 
 func toast(w words, id string) *templates.Toast {
 	if !done[id] {
@@ -68,7 +68,7 @@ func (s *Server) nav(w words, sub policy.Subject, here string) []templates.NavIt
 	add(can(policy.Read), "nav.archive", "archive", "/archive", kinds...)
 	add(can(policy.Search), "nav.search", "file-search", "/search")
 	add(can(policy.Restore), "nav.restore", "life-buoy", "/restore")
-	add(can(policy.Operate), "nav.assurance", "anchor", "/assurance")
+	add(can(policy.Operate), "nav.assurance", "anchor", "/assurance", item("nav.integrity", "/assurance"), item("nav.alarms", "/alarms"))
 	add(can(policy.Audit), "nav.compliance", "scale", "/audit", item("nav.audit", "/audit"))
 	add(true, "nav.settings", "settings", "/settings")
 	return out

@@ -1,12 +1,16 @@
 package web
 
 import (
+	"cmp"
 	"context"
+	"slices"
+	"strconv"
 	"time"
 
 	"farol/internal/backup"
 	"farol/internal/policy"
 	"farol/internal/settings"
+	"farol/internal/watch"
 	"farol/templates"
 	"farol/templates/ui"
 )
@@ -31,6 +35,8 @@ type facts struct {
 	gapsErr    error
 	lag        backup.Lag
 	offsite    Offsite
+	alarms     []watch.Alarm // open ones
+	alarmsErr  error
 	health     Health
 	healthErr  error
 	lapsed     int // members whose consent no longer works
@@ -113,6 +119,16 @@ func (s *Server) readFacts(ctx context.Context) facts {
 	}
 	f.gaps, f.gapsErr = e.Gaps(ctx, gapLimit)
 	f.health, f.healthErr = s.d.Machine.Health(ctx)
+	list, err := s.d.Watch.Alarms(ctx, alarmLimit)
+	f.alarmsErr = err
+	for _, a := range list {
+		if a.Closed.IsZero() {
+			f.alarms = append(f.alarms, a)
+		}
+	}
+	slices.SortStableFunc(f.alarms, func(a, b watch.Alarm) int {
+		return cmp.Compare(slices.Index(watch.Causes, a.Cause), slices.Index(watch.Causes, b.Cause))
+	})
 	if cs, err := s.d.Settings.Consents(ctx); err == nil {
 		for _, c := range cs {
 			if c.State == settings.Active {
@@ -141,6 +157,15 @@ func (f *facts) say(w words) templates.Say {
 	switch {
 	case f.healthErr != nil:
 		return templates.Say{State: ui.Danger, Bold: w.t("say.unreadable"), Text: w.t("say.unreadable.text"), Action: w.t("say.look"), Href: "/assurance"}
+	case f.alarmsErr != nil:
+		return templates.Say{State: ui.Danger, Bold: w.t("say.unreadable"), Text: w.t("say.unreadable.text"), Action: w.t("say.look"), Href: "/alarms"}
+	case len(f.alarms) > 0:
+		a := &f.alarms[0]
+		say := templates.Say{State: ui.Danger, Bold: w.alarmTitle(a), Text: w.t("say.alarm.text", "good", w.alarmGood(a).Text), Action: w.t("say.look"), Href: "/alarms/" + strconv.FormatInt(a.ID, 10)}
+		if len(f.alarms) > 1 {
+			say.Text, say.Href = w.t("say.alarms.text", "n", len(f.alarms), "good", w.alarmGood(a).Text), "/alarms"
+		}
+		return say
 	case f.health.Damage > 0:
 		return templates.Say{State: ui.Danger, Bold: w.t("say.damage", "n", w.n(int64(f.health.Damage))), Text: w.t("say.damage.text"), Action: w.t("say.look"), Href: "/assurance"}
 	case f.full():
@@ -176,6 +201,12 @@ func (f *facts) todos(w words, sub policy.Subject) []templates.Todo {
 	add := func(ok bool, st ui.State, icon, id, href string, args ...any) {
 		if ok {
 			out = append(out, templates.Todo{State: st, Icon: icon, Title: w.t(id, args...), Text: w.t(id+".text", args...), Action: w.t(id + ".do"), Href: href})
+		}
+	}
+	for i := range f.alarms {
+		a := &f.alarms[i]
+		if operate {
+			out = append(out, templates.Todo{State: ui.Danger, Icon: causeIcons[a.Cause], Title: w.alarmTitle(a), Text: w.t("alarm.do." + string(a.Cause)), Action: w.t("alarm.look"), Href: "/alarms/" + strconv.FormatInt(a.ID, 10)})
 		}
 	}
 	add(operate && f.health.Damage > 0, ui.Danger, "octagon-x", "todo.damage", "/assurance", "n", f.health.Damage)

@@ -25,6 +25,7 @@ import (
 	"farol/internal/catalog"
 	"farol/internal/restore"
 	"farol/internal/settings"
+	"farol/internal/watch"
 )
 
 // Deps is what the console works with.
@@ -35,6 +36,7 @@ type Deps struct {
 	Settings *settings.Settings
 	Audit    *audit.Log
 	Catalog  *catalog.Catalog
+	Watch    *watch.Watch
 	Machine  Machine
 	Log      *slog.Logger
 	Now      func() time.Time

@@ -86,6 +86,14 @@ func (w words) lag(d time.Duration) string {
 	return w.l.Duration(d)
 }
 
+// by is who did something; the appliance itself has a word of its own.
+func (w words) by(account string) string {
+	if account == "system" {
+		return w.t("by.system")
+	}
+	return account
+}
+
 func (w words) n(n int64) string { return w.l.Number(n) }
 
 var kindIcons = map[record.Kind]string{record.Chat: "messages-square", record.Files: "folder", record.Approvals: "stamp", record.Contacts: "contact-round"}

@@ -11,6 +11,8 @@ import (
 	"farol/internal/policy"
 	"farol/internal/record"
 	"farol/internal/restore"
+	"farol/internal/verify"
+	"farol/internal/watch"
 	"farol/templates/ui"
 )
 
@@ -67,6 +69,16 @@ func TestEveryValueHasItsWord(t *testing.T) {
 	add("scope.state.", "true", "false", "mixed")
 	add("theme.", "system", "light", "dark")
 	add("by.", "system", "dingtalk", "unknown")
+	for _, c := range watch.Causes {
+		add("alarm.", "cause."+string(c), "do."+string(c))
+		if causeIcons[c] == "" {
+			t.Errorf("cause %s has no icon", c)
+		}
+	}
+	add("verify.what.", verify.Sample, verify.All)
+	for st := range verifyStates {
+		add("verify.is.", st)
+	}
 	add("weekday.", "sun", "mon", "tue", "wed", "thu", "fri", "sat")
 	for _, e := range []error{policy.ErrDenied, restore.ErrNotFound, restore.ErrEmpty, restore.ErrDamaged, audit.ErrTampered, backup.ErrBusy, backup.ErrIdle, backup.ErrPaused, backup.ErrUnbound, restore.ErrUnbound} {
 		id := answerTo(e, i18n.EN).id
@@ -138,6 +150,10 @@ func TestTheBandSaysTheWorstThingFirst(t *testing.T) {
 		"The off-site node is 9 min behind": func(f *facts) { f.offsite.Lag = 9 * time.Minute },
 		"The recovery kit is not proved":    func(f *facts) { f.kit = false },
 		"Backups are paused":                func(f *facts) { f.paused = true },
+		"12 files look encrypted": func(f *facts) {
+			f.alarms = []watch.Alarm{{Cause: watch.Ransom, Kind: record.Files, Places: []watch.Place{{Dept: 1, Container: 1, Seen: 7}, {Dept: 1, Container: 2, Seen: 5}}}}
+			f.health.Damage = 3
+		},
 	} {
 		x := good
 		f(&x)

@@ -10,7 +10,7 @@ import (
 // content is made again whenever it is asked for: a tenant's files would
 // otherwise fill the memory of every test.
 type content struct {
-	kind  string // docx, xlsx, pptx, pdf, png, jpg, wav, csv, txt
+	kind  string // docx, xlsx, pptx, pdf, png, jpg, wav, csv, txt, noise
 	seed  uint64
 	title string
 	data  []byte // uploaded bytes; nil when generated
@@ -80,6 +80,8 @@ func generate(kind string, seed uint64, title string) []byte {
 		return makeVoice(r)
 	case "csv":
 		return makeCSV(r)
+	case "noise":
+		return makeNoise(r, title)
 	}
 	return []byte(title + "\r\n\r\n" + prose(r, 12))
 }

@@ -34,6 +34,7 @@ import (
 //	POST   rename-group {conversationId, text}
 //	POST   modify-user {userId, text}    leave {userId}
 //	POST   delete-department {deptId}
+//	POST   ransom, mass-delete {spaceId, count, userId}  strike a space's first files, all without a count
 func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request) {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	if ip := net.ParseIP(host); !s.opt.OpenControlToPeer && (ip == nil || !ip.IsLoopback()) {
@@ -76,6 +77,7 @@ type controlBody struct {
 	MonthlyCalls   *int     `json:"monthlyCalls"`
 	Used           *int     `json:"used"`
 	QPS            *int     `json:"qps"`
+	Count          int      `json:"count"`
 }
 
 func (s *Simulator) control(op string, raw []byte) (any, error) {
@@ -136,6 +138,10 @@ func (s *Simulator) control(op string, raw []byte) (any, error) {
 		s.do(operation{Op: "consent-revoked", User: b.UserID})
 	case "POST /_sim/delete-department":
 		return s.deleteDepartment(b.DeptID)
+	case "POST /_sim/ransom":
+		return s.ransom(b)
+	case "POST /_sim/mass-delete":
+		return s.massDelete(b)
 	case "POST /_sim/send":
 		return s.send(b)
 	case "POST /_sim/edit":

@@ -87,6 +87,8 @@ func (s *Simulator) apply(op operation) {
 		t.applyDeleteDepartment(op)
 	case "folder", "upload":
 		t.applyUpload(op)
+	case "encrypt-dentry":
+		t.applyEncrypt(op)
 	case "delete-dentry":
 		t.applyDeleteDentry(op)
 	case "restore-dentry":
