@@ -7,6 +7,7 @@ import (
 	"farol/internal/archive"
 	"farol/internal/audit"
 	"farol/internal/auth"
+	"farol/internal/growth"
 	"farol/internal/settings"
 	"farol/internal/web"
 )
@@ -44,7 +45,11 @@ func (a *Appliance) Health(ctx context.Context) (web.Health, error) {
 	a.mu.Lock()
 	c := a.checked
 	a.mu.Unlock()
-	h := web.Health{JournalBytes: st.JournalBytes, JournalCommits: int64(st.Unfolded), LastFold: st.LastFold.Time, Points: len(points), Damage: len(a.archive.Damage()) + c.damage,
+	days, err := growth.Days(ctx, a.control, time.Now())
+	if err != nil {
+		return web.Health{}, err
+	}
+	h := web.Health{Outlook: growth.Look(days, st.DiskFree-a.cfg.Reserve), JournalBytes: st.JournalBytes, JournalCommits: int64(st.Unfolded), LastFold: st.LastFold.Time, Points: len(points), Damage: len(a.archive.Damage()) + c.damage,
 		Checking: c.running, CheckDone: c.done, CheckTotal: c.total, CheckedAt: c.at, CheckTook: c.took, CheckedRecords: c.records, CheckedBytes: c.bytes,
 		Places: []web.Place{{Path: a.cfg.ArchiveDir, Total: st.Disk, Free: st.DiskFree, Used: st.Repository + st.JournalBytes, Reserve: a.cfg.Reserve}}}
 	return h, nil

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"farol/internal/archive"
 	"farol/internal/audit"
+	"farol/internal/i18n"
 	"farol/internal/replica"
 )
 
@@ -22,7 +24,11 @@ type placeRun struct {
 	*replica.Place
 	stop context.CancelFunc
 	done chan struct{}
+	work placeWork
 }
+
+// machineUser is who acts on the command line.
+const machineUser = "root@machine"
 
 func (a *Appliance) openPlaces(ctx context.Context) error {
 	cfgs, err := a.placeConfigs(ctx)
@@ -122,18 +128,18 @@ func (a *Appliance) place(id string) *placeRun {
 }
 
 // AddPlace takes a storage place into use; it is filled in the background.
-func (a *Appliance) AddPlace(ctx context.Context, cfg replica.PlaceConfig) (string, error) {
-	if cfg.Abroad() {
-		return "", errors.New("the bytes would leave Macau (country is not MO): Articles 19 and 20 of Law 8/2005 ask for a basis first; name its filing number")
+func (a *Appliance) AddPlace(ctx context.Context, by string, cfg replica.PlaceConfig) (string, error) {
+	if err := a.allowedPlace(cfg); err != nil {
+		return "", err
 	}
 	cfg, err := replica.AddPlace(ctx, cfg, a.archive.ID())
 	if err != nil {
-		return "", err
+		return "", &i18n.Error{ID: addProblem(err), Err: err}
 	}
 	if a.place(cfg.ID) != nil {
 		return cfg.ID, nil
 	}
-	if err := a.placeEntry(ctx, "replication.policy.change", cfg, "ok", "add"); err != nil {
+	if err := a.placeEntry(ctx, by, "replication.policy.change", cfg, "ok", "add"); err != nil {
 		return "", err
 	}
 	if err := a.keepPlace(ctx, cfg); err != nil {
@@ -147,8 +153,27 @@ func (a *Appliance) AddPlace(ctx context.Context, cfg replica.PlaceConfig) (stri
 	return cfg.ID, nil
 }
 
-func (a *Appliance) placeEntry(ctx context.Context, op string, cfg replica.PlaceConfig, outcome, step string) error {
-	_, err := a.audit.Append(ctx, audit.Event{Actor: "system", Operation: op, Object: "place/" + cfg.ID, Outcome: outcome,
+// allowedPlace refuses what would break the law or save nothing.
+func (a *Appliance) allowedPlace(cfg replica.PlaceConfig) error {
+	if cfg.Abroad() {
+		return &i18n.Error{ID: "place.add.abroad", Err: errors.New("the bytes would leave Macau: Articles 19 and 20 of Law 8/2005 ask for a basis first")}
+	}
+	if cfg.Kind != "dir" {
+		return nil
+	}
+	if !filepath.IsAbs(cfg.Path) {
+		return &i18n.Error{ID: "place.add.relative"}
+	}
+	for _, own := range []string{a.cfg.StateDir, a.cfg.ArchiveDir} {
+		if rel, err := filepath.Rel(own, cfg.Path); err == nil && filepath.IsLocal(rel) {
+			return &i18n.Error{ID: "place.add.inside"}
+		}
+	}
+	return nil
+}
+
+func (a *Appliance) placeEntry(ctx context.Context, by, op string, cfg replica.PlaceConfig, outcome, step string) error {
+	_, err := a.audit.Append(context.WithoutCancel(ctx), audit.Event{Actor: by, Operation: op, Object: "place/" + cfg.ID, Outcome: outcome,
 		Detail: map[string]string{"step": step, "kind": cfg.Kind, "country": cfg.Country, "filing": cfg.Filing}})
 	return err
 }
@@ -186,46 +211,87 @@ func (a *Appliance) Places() []PlaceRow {
 }
 
 // VerifyPlace reads a copy again and compares it with the hashes.
-func (a *Appliance) VerifyPlace(ctx context.Context, id string) (replica.PlaceReport, error) {
-	p := a.place(id)
-	if p == nil {
-		return replica.PlaceReport{}, errors.New("no storage place has this id")
+func (a *Appliance) VerifyPlace(ctx context.Context, by, id string) (replica.PlaceReport, error) {
+	p, err := a.begin(id, "verify")
+	if err != nil {
+		return replica.PlaceReport{}, err
 	}
-	rep, err := p.Verify(ctx, a.archive, nil)
+	rep, err := a.verifyPlace(ctx, by, p)
+	a.end(p, err)
+	return rep, err
+}
+
+func (a *Appliance) verifyPlace(ctx context.Context, by string, p *placeRun) (replica.PlaceReport, error) {
+	rep, err := p.Verify(ctx, a.archive, a.progress(p))
 	outcome := "ok"
 	if err != nil || len(rep.Damaged) > 0 {
 		outcome = "partial"
 	}
-	return rep, errors.Join(err, a.placeEntry(ctx, "replication.verify", p.Config(), outcome, "verify"))
+	if err == nil {
+		err = a.verifiedPlace(ctx, p.Config().ID, rep)
+	}
+	return rep, errors.Join(err, a.placeEntry(ctx, by, "replication.verify", p.Config(), outcome, "verify"))
 }
 
-// RetirePlace ends the use of a place. Unless forced, another copy must be
-// complete: moving is adding the new one, waiting, and retiring the old one.
-func (a *Appliance) RetirePlace(ctx context.Context, id string, erase, force bool) error {
-	p := a.place(id)
-	if p == nil {
-		return errors.New("no storage place has this id")
-	}
-	if !force && !a.anotherCopy(p) {
-		return errors.New("it is the only complete copy: add another and wait until it is current, or force it")
-	}
-	cfg := p.Config()
-	if err := a.placeEntry(ctx, "replication.policy.change", cfg, "ok", "retire"); err != nil {
+// RetirePlace ends the use of a place. Unless forced, another copy must hold
+// everything: moving is adding the new one, waiting, and retiring the old one.
+func (a *Appliance) RetirePlace(ctx context.Context, by, id string, erase, force bool) error {
+	p, err := a.beginRetire(id, force)
+	if err != nil {
 		return err
 	}
-	if p.stop != nil {
-		p.stop()
-		<-p.done
+	err = a.retirePlace(ctx, by, p, erase, force)
+	a.end(p, err)
+	return err
+}
+
+// beginRetire takes the place out of what counts as a copy, in one step with
+// the look at the others: two that are retired at the same time must not stand
+// in for each other.
+func (a *Appliance) beginRetire(id string, force bool) (*placeRun, error) {
+	p, err := a.begin(id, "retire")
+	if err != nil || force {
+		return p, err
 	}
-	err := p.Retire(ctx, erase, nil)
+	s := a.currentSender()
+	a.mu.Lock()
+	other := slices.ContainsFunc(a.places, func(q *placeRun) bool { return q.stands() && q.Status().State == "current" })
+	a.mu.Unlock()
+	if !other && (s == nil || !s.Status().Connected) {
+		err = &i18n.Error{ID: "place.only"}
+		a.end(p, nil)
+		return nil, err
+	}
+	return p, nil
+}
+
+func (a *Appliance) retirePlace(ctx context.Context, by string, p *placeRun, erase, force bool) error {
+	if !force {
+		if err := a.proveAnother(ctx); err != nil {
+			return err
+		}
+	}
+	cfg := p.Config()
+	if err := a.placeEntry(ctx, by, "replication.policy.change", cfg, "ok", "retire"); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	stop, done := p.stop, p.done
+	a.mu.Unlock()
+	if stop != nil {
+		stop()
+		<-done
+	}
+	err := p.Retire(ctx, erase, a.progress(p))
 	if err != nil && !force {
 		a.mu.Lock()
 		p.stop = nil
 		a.runPlace(p)
 		a.mu.Unlock()
-		return err
+		return errors.Join(err, a.placeEntry(ctx, by, "replication.policy.change", cfg, "failed", "retire"))
 	}
-	cfg.Retired = true
+	cfg.Retired, cfg.Ended, cfg.Erased = true, time.Now().UTC(), erase && err == nil
+	cfg.Secret = "" // nobody needs it any more
 	if err := a.keepPlace(ctx, cfg); err != nil {
 		return err
 	}
@@ -235,13 +301,27 @@ func (a *Appliance) RetirePlace(ctx context.Context, id string, erase, force boo
 	return nil
 }
 
-func (a *Appliance) anotherCopy(but *placeRun) bool {
-	if s := a.currentSender(); s != nil && s.Status().Connected {
-		return true
-	}
+// proveAnother brings another copy up to what the archive holds now: only then
+// may one go.
+func (a *Appliance) proveAnother(ctx context.Context) error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.ContainsFunc(a.places, func(p *placeRun) bool { return p != but && p.Status().State == "current" })
+	places := slices.DeleteFunc(slices.Clone(a.places), func(p *placeRun) bool { return !p.stands() })
+	a.mu.Unlock()
+	var errs []error
+	for _, p := range places {
+		err := p.Sync(ctx, a.archive, a.audit)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err := a.caughtUp(ctx)
+	if err == nil {
+		return nil
+	}
+	return &i18n.Error{ID: "place.only", Err: errors.Join(append(errs, err)...)}
 }
 
 func (a *Appliance) ctlPlaces(*http.Request) (any, error) { return a.Places(), nil }
@@ -251,7 +331,7 @@ func (a *Appliance) ctlPlaceAdd(r *http.Request) (any, error) {
 	if err := json.NewDecoder(r.Body).Decode(&cfg); err != nil {
 		return nil, fmt.Errorf("read the request: %w", err)
 	}
-	id, err := a.AddPlace(r.Context(), cfg)
+	id, err := a.AddPlace(r.Context(), machineUser, cfg)
 	return map[string]string{"id": id}, err
 }
 
@@ -266,7 +346,7 @@ func (a *Appliance) ctlPlaceVerify(r *http.Request) (any, error) {
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 		return nil, fmt.Errorf("read the request: %w", err)
 	}
-	return a.VerifyPlace(r.Context(), q.ID)
+	return a.VerifyPlace(r.Context(), machineUser, q.ID)
 }
 
 func (a *Appliance) ctlPlaceRetire(r *http.Request) (any, error) {
@@ -274,5 +354,5 @@ func (a *Appliance) ctlPlaceRetire(r *http.Request) (any, error) {
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 		return nil, fmt.Errorf("read the request: %w", err)
 	}
-	return map[string]string{"retired": q.ID}, a.RetirePlace(r.Context(), q.ID, q.Erase, q.Force)
+	return map[string]string{"retired": q.ID}, a.RetirePlace(r.Context(), machineUser, q.ID, q.Erase, q.Force)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -80,6 +81,10 @@ type machine struct {
 	broken   error // of Health and Coverage
 	finished bool
 	consents []string
+	copies   []Copy
+	added    []NewCopy
+	refuse   error // of AddCopy and RetireCopy
+	acts     []string
 }
 
 func (m *machine) Claim() *auth.Claim                     { return m.claim }
@@ -136,6 +141,24 @@ func (m *machine) Points(ctx context.Context) ([]Point, error) {
 		out = append(out, Point{Seq: p.Seq, Time: p.Time})
 	}
 	return out, err
+}
+
+func (m *machine) Copies(context.Context) ([]Copy, error) { return m.copies, m.broken }
+func (m *machine) AddCopy(_ context.Context, by string, n NewCopy) error {
+	if m.refuse == nil {
+		m.added = append(m.added, n)
+	}
+	return m.refuse
+}
+func (m *machine) VerifyCopy(_ context.Context, by, id string) error {
+	m.acts = append(m.acts, by+" verify "+id)
+	return nil
+}
+func (m *machine) RetireCopy(_ context.Context, by, id string, erase, forget bool) error {
+	if m.refuse == nil {
+		m.acts = append(m.acts, fmt.Sprint(by, " retire ", id, " ", erase, " ", forget))
+	}
+	return m.refuse
 }
 
 func newHouse(t *testing.T) *house {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"farol/internal/auth"
+	"farol/internal/growth"
 	"farol/internal/record"
 )
 
@@ -31,6 +32,14 @@ type Machine interface {
 	FinishSetup(ctx context.Context) error
 	Verify(ctx context.Context, by string) error // starts an integrity check; Health tells
 	Points(ctx context.Context) ([]Point, error) // points in time that can be looked at
+
+	// Further copies. Verifying and retiring go on by themselves; Copies tells.
+	Copies(ctx context.Context) ([]Copy, error)
+	AddCopy(ctx context.Context, by string, n NewCopy) error
+	VerifyCopy(ctx context.Context, by, id string) error
+	// RetireCopy ends the use of a place; forget is for one that does not come
+	// back.
+	RetireCopy(ctx context.Context, by, id string, erase, forget bool) error
 }
 
 // Binding is what an administrator types to bind DingTalk.
@@ -87,6 +96,7 @@ type Health struct {
 	JournalBytes   int64
 	JournalCommits int64
 	LastFold       time.Time
+	Outlook        growth.Outlook // when the archive's disk is full
 	Points         int
 	Damage         int
 
@@ -96,4 +106,35 @@ type Health struct {
 	CheckTook             time.Duration
 	CheckedRecords        int64
 	CheckedBytes          int64
+}
+
+// NewCopy is what an administrator types to add a further copy.
+type NewCopy struct {
+	Kind, Name, Path           string // kind: dir, s3, sftp
+	Host, Bucket, Region, User string
+	Secret, HostKey, CA        string
+	Plain                      bool
+	Country, Filing            string
+}
+
+// Copy is a further copy of the archive as people may see it: no secret.
+type Copy struct {
+	ID, Name, Kind, Where string
+	Country, Filing       string
+	State                 string // new, filling, current, waiting, retired
+	Done, Total           int64
+	Free, Size            int64 // of its disk, 0 where nobody says
+	Answer, Whole         time.Time
+	Verified              time.Time
+	VerifiedFiles         int64
+	VerifiedDamaged       int
+	SameDisk              bool   // as the archive
+	Problem               string // message id; ".advice" says what to do
+
+	Work                string // verify, retire, "" nothing
+	WorkDone, WorkTotal int64
+	WorkProblem         string // message id: why the last one did not end well
+
+	Ended  time.Time // when it was retired
+	Erased bool
 }

@@ -23,6 +23,8 @@ import (
 //	POST /purpose         purpose next
 //	POST /scope           include… save=1, or include… toggle=<dept>:<kind>
 //	POST /backup/start    mode=full|incremental           POST /backup/cancel, /backup/pause paused=0|1
+//	POST /storage/add     kind=dir|s3|sftp name path host bucket region user secret host_key ca plain=1 country filing
+//	POST /storage/<id>/verify, /storage/<id>/retire files=keep|erase|forget
 //	GET  /search          q kind dept from to in before
 //	POST /restore/run     kind dept container as_of from to target=zip|dingtalk
 //	GET  /api/progress, /api/status                       the figures of the pages as JSON
@@ -103,6 +105,12 @@ func (s *Server) routes() []route {
 		{"POST", "/backup/cancel", s.backupCancel, operate},
 		{"POST", "/backup/pause", s.backupPause, configure},
 		{"POST", "/backup/schedule", s.backupSchedule, configure.andFresh()},
+		{"GET", "/storage", s.places, operate},
+		{"GET", "/storage/add", s.copyForm, configure.andFresh()},
+		{"POST", "/storage/add", s.copyAdd, configure.andFresh()},
+		{"POST", "/storage/:id/verify", s.copyVerify, configure},
+		{"GET", "/storage/:id/retire", s.retireForm, configure},
+		{"POST", "/storage/:id/retire", s.copyRetire, configure.andFresh()},
 		{"GET", "/events/backup", s.backupEvents, operate},
 		{"GET", "/events/backup/short", s.backupEventsShort, operate},
 		{"GET", "/api/progress", s.apiProgress, operate},

@@ -30,7 +30,7 @@ func (s *Server) shell(c echo.Context, title, here string) templates.Shell {
 // done are the acts that a page may speak of after a redirect; the address
 // carries only the name, so that nobody can put words into the page.
 var done = map[string]bool{"scope": true, "schedule": true, "paused": true, "resumed": true, "started": true, "cancelled": true, "look": true, "offsite": true, "verify": true,
-	"session": true, "purpose": true, "logcheck": true}
+	"place": true, "placeverify": true, "placeretire": true, "session": true, "purpose": true, "logcheck": true}
 
 func toast(w words, id string) *templates.Toast {
 	if !done[id] {
@@ -56,9 +56,9 @@ func (s *Server) nav(w words, sub policy.Subject, here string) []templates.NavIt
 	}
 	item := func(label, href string) templates.NavItem { return templates.NavItem{Label: w.t(label), Href: href} }
 	add(true, "nav.home", "lighthouse", "/")
-	var backups []templates.NavItem
+	backups := []templates.NavItem{item("nav.runs", "/backup"), item("nav.storage", "/storage")}
 	if can(policy.Configure) {
-		backups = []templates.NavItem{item("nav.runs", "/backup"), item("nav.scope", "/scope"), item("nav.consents", "/consents")}
+		backups = append(backups, item("nav.scope", "/scope"), item("nav.consents", "/consents"))
 	}
 	add(can(policy.Operate), "nav.backup", "database-backup", "/backup", backups...)
 	var kinds []templates.NavItem
