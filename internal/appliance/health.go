@@ -104,19 +104,6 @@ func (a *Appliance) check(ctx context.Context, by string) (*archive.Report, erro
 	return rep, err
 }
 
-// Points lists the points in time that can be gone back to, newest first.
-func (a *Appliance) Points(ctx context.Context) ([]web.Point, error) {
-	ps, err := a.archive.Points(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var out []web.Point
-	for i := len(ps) - 1; i >= 0; i-- {
-		out = append(out, web.Point{Seq: ps[i].Seq, Time: ps[i].Time})
-	}
-	return out, nil
-}
-
 // FinishSetup ends the wizard.
 func (a *Appliance) FinishSetup(ctx context.Context) error {
 	return a.settings.Set(ctx, map[string]string{settings.SetupDone: time.Now().UTC().Format(time.RFC3339)})

@@ -33,6 +33,14 @@ type Machine interface {
 	Verify(ctx context.Context, by string) error // starts an integrity check; Health tells
 	Points(ctx context.Context) ([]Point, error) // points in time that can be looked at
 
+	// Retention of points. PlanPoints changes nothing; a point has another id
+	// after it was held or let go.
+	Retention(ctx context.Context) (Retention, error)
+	PlanPoints(ctx context.Context, r Rules) ([]Verdict, error)
+	KeepRules(ctx context.Context, by string, r Rules) error
+	HoldPoint(ctx context.Context, by, id, reason string) error
+	UnholdPoint(ctx context.Context, by, id string) error
+
 	// Further copies. Verifying and retiring go on by themselves; Copies tells.
 	Copies(ctx context.Context) ([]Copy, error)
 	AddCopy(ctx context.Context, by string, n NewCopy) error
@@ -79,9 +87,32 @@ type Offsite struct {
 
 // Point is a moment the archive can be seen at.
 type Point struct {
-	Seq  uint64
-	Time time.Time
-	Note string
+	ID      string
+	Seq     uint64
+	Time    time.Time
+	Records int64
+	Bytes   int64
+	Held    string // the reason why it must stay, "" = it need not
+}
+
+// Rules say for how many days points stay, and between which hours of the
+// night in Macau they go.
+type Rules struct {
+	All, Daily, Weekly, Monthly int
+	From, To                    int
+}
+
+// Retention is the rules that hold; Stopped while an alarm stands.
+type Retention struct {
+	Rules
+	Stopped bool
+}
+
+// Verdict is what rules say of a point.
+type Verdict struct {
+	Point
+	Why  string // message id below "retention."
+	Goes bool
 }
 
 // Place is one disk of the archive.

@@ -68,6 +68,7 @@ func TestEveryValueHasItsWord(t *testing.T) {
 	add("theme.", "system", "light", "dark")
 	add("by.", "system", "dingtalk", "unknown")
 	add("weekday.", "sun", "mon", "tue", "wed", "thu", "fri", "sat")
+	add("retention.", "newest", "held", "future", "all", "daily", "weekly", "monthly", "thinned", "expired")
 	for st := range copyStates {
 		add("places.state.", st)
 	}
