@@ -21,6 +21,9 @@ func (s *Server) shell(c echo.Context, title, here string) templates.Shell {
 	if !policy.May(sub, policy.Operate, w.now) { // the action would answer 403
 		sh.Say.Action = ""
 	}
+	if sh.Then = s.then(c); sh.Then != nil {
+		keepThen(sh.Nav, sh.Then.Seq)
+	}
 	if id := c.QueryParam("done"); id != "" {
 		sh.Toast = toast(w, id)
 	}
