@@ -129,6 +129,15 @@ func TestTheConsoleAddsVerifiesAndRetiresPlaces(t *testing.T) {
 	}
 	eventually(t, "verified", func() bool { c := copyNamed(t, a, "one"); return c.Work == "" && !c.Verified.IsZero() })
 
+	// added again, as after a new secret: one place with the new settings
+	if err := a.AddCopy(t.Context(), "maria", web.NewCopy{Kind: "dir", Path: filepath.Join(dir, "two"), Name: "two", Secret: "newer", Country: "MO"}); err != nil {
+		t.Fatal(err)
+	}
+	if cs, err := a.Copies(t.Context()); err != nil || len(cs) != 2 || a.place(two.ID) == nil || a.place(two.ID).Config().Secret != "newer" {
+		t.Errorf("%+v %v", cs, err)
+	}
+	eventually(t, "two is whole again", func() bool { return copyNamed(t, a, "two").State == "current" })
+
 	// both at once: neither may stand in for the other
 	var wg sync.WaitGroup
 	errs := make([]error, 2)
@@ -173,7 +182,7 @@ func TestTheConsoleAddsVerifiesAndRetiresPlaces(t *testing.T) {
 	}
 	eventually(t, "forgotten", func() bool { return copyNamed(t, a, name).State == "retired" })
 	es, _, err := a.audit.List(audit.Filter{Operation: "replication.policy.change"}, 0, 100)
-	if err != nil || len(es) != 4 {
+	if err != nil || len(es) != 5 {
 		t.Errorf("%d entries, %v", len(es), err)
 	}
 	for _, e := range es {

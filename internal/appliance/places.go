@@ -127,7 +127,8 @@ func (a *Appliance) place(id string) *placeRun {
 	return nil
 }
 
-// AddPlace takes a storage place into use; it is filled in the background.
+// AddPlace takes a storage place into use; it is filled in the background. One
+// that is in use already takes the new settings, such as another secret.
 func (a *Appliance) AddPlace(ctx context.Context, by string, cfg replica.PlaceConfig) (string, error) {
 	if err := a.allowedPlace(cfg); err != nil {
 		return "", err
@@ -136,21 +137,41 @@ func (a *Appliance) AddPlace(ctx context.Context, by string, cfg replica.PlaceCo
 	if err != nil {
 		return "", &i18n.Error{ID: addProblem(err), Err: err}
 	}
-	if a.place(cfg.ID) != nil {
-		return cfg.ID, nil
+	step := "add"
+	old := a.place(cfg.ID)
+	if old != nil {
+		step = "change"
+		if _, err := a.begin(cfg.ID, step); err != nil {
+			return "", err
+		}
+		defer a.end(old, nil)
 	}
-	if err := a.placeEntry(ctx, by, "replication.policy.change", cfg, "ok", "add"); err != nil {
+	if err := a.placeEntry(ctx, by, "replication.policy.change", cfg, "ok", step); err != nil {
 		return "", err
 	}
 	if err := a.keepPlace(ctx, cfg); err != nil {
 		return "", err
 	}
+	if old != nil {
+		a.halt(old)
+	}
 	p := &placeRun{Place: replica.NewPlace(cfg, a.log, nil)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.places = append(a.places, p)
+	a.places = append(slices.DeleteFunc(a.places, func(x *placeRun) bool { return x == old }), p)
 	a.runPlace(p)
 	return cfg.ID, nil
+}
+
+// halt ends the copying to a place.
+func (a *Appliance) halt(p *placeRun) {
+	a.mu.Lock()
+	stop, done := p.stop, p.done
+	a.mu.Unlock()
+	if stop != nil {
+		stop()
+		<-done
+	}
 }
 
 // allowedPlace refuses what would break the law or save nothing.
@@ -275,13 +296,7 @@ func (a *Appliance) retirePlace(ctx context.Context, by string, p *placeRun, era
 	if err := a.placeEntry(ctx, by, "replication.policy.change", cfg, "ok", "retire"); err != nil {
 		return err
 	}
-	a.mu.Lock()
-	stop, done := p.stop, p.done
-	a.mu.Unlock()
-	if stop != nil {
-		stop()
-		<-done
-	}
+	a.halt(p)
 	err := p.Retire(ctx, erase, a.progress(p))
 	if err != nil && !force {
 		a.mu.Lock()
