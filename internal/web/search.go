@@ -74,10 +74,20 @@ func (s *Server) search(c echo.Context) error {
 			p.Filters++
 		}
 	}
-	asOf, err := readSeq(c)
+	a, err := s.readAsOf(c)
 	if err != nil {
 		return err
 	}
+	if a.moved != "" {
+		return c.Redirect(http.StatusSeeOther, a.moved)
+	}
+	asOf, kept := a.seq, []templates.Kept(nil)
+	for _, k := range []string{"q", "kind", "dept", "from", "to", "in"} {
+		if x := c.QueryParam(k); x != "" {
+			kept = append(kept, templates.Kept{Name: k, Value: x})
+		}
+	}
+	p.AsOf = s.asOfBar(c, a, kept...)
 	q := catalog.Query{Limit: searchPage, Before: number(c, "before"), Container: number(c, "in"), AsOf: asOf}
 	if q.Container != 0 {
 		info, err := s.d.Door.Container(ctx, rq, q.Container, asOf)

@@ -76,17 +76,14 @@ func keepThen(nav []templates.NavItem, seq string) {
 	}
 }
 
-// timeOf is when a commit was witnessed by the log, zero when it was not.
+// timeOf is when the log witnessed the newest records up to a commit, zero when
+// there were none. Commits that only move a cursor have no entry.
 func (s *Server) timeOf(seq uint64) time.Time {
-	n, err := s.d.Audit.FindCommit(seq)
+	at, _, err := s.witnessed(seq, 0)
 	if err != nil {
 		return time.Time{}
 	}
-	e, err := s.d.Audit.Entry(n)
-	if err != nil {
-		return time.Time{}
-	}
-	return e.Time
+	return at
 }
 
 // whenLayout is how a browser sends a date with a time.
@@ -119,10 +116,10 @@ func (s *Server) commitAt(c echo.Context, when string) (uint64, error) {
 			hi = seq - 1
 		}
 	}
-	if lo == 0 {
-		return 0, &i18n.Error{ID: "then.before"}
+	if _, lo, err = s.witnessed(lo, 0); err == nil && lo == 0 {
+		err = &i18n.Error{ID: "then.before"}
 	}
-	return lo, nil
+	return lo, err
 }
 
 // witnessed is the newest commit from seq down to after lo that has an entry

@@ -39,6 +39,7 @@ func TestAStateOfThePastIsShownOnEveryPageUntilTheReaderGoesBack(t *testing.T) {
 	}
 	at, before := strconv.FormatUint(it.Seq, 10), strconv.FormatUint(it.Seq-1, 10)
 	path, rec := fmt.Sprintf("/archive/chat/%d", box.CatalogID), recordPath(it.ID)
+	never := last + 1_000_000 // events go on to move cursors
 	const band = "當時的狀態"
 	v.get("/archive/chat").wants(t, 200).lacks(t, band, "as_of=")
 	v.get("/archive/chat?as_of="+at).wants(t, 200, band, "返回現在", path+"?as_of="+at, `href="/search?as_of=`+at, `name="as_of" value="`+at)
@@ -64,12 +65,14 @@ func TestAStateOfThePastIsShownOnEveryPageUntilTheReaderGoesBack(t *testing.T) {
 		t.Fatal("no text to search for")
 	}
 	v.get("/restore?step=2&as_of="+at).wants(t, 200, band, `value="`+at+`"`)
-	for _, bad := range []string{"/archive/chat?as_of=x", "/archive/chat?as_of=-1", fmt.Sprint("/archive/chat?as_of=", last+1), fmt.Sprint("/search?q=x&as_of=", last+1), fmt.Sprint(rec, "?as_of=", last+1), "/archive/chat?when=yesterday", "/archive/chat?when=2001-01-01T00:00"} {
+	for _, bad := range []string{"/archive/chat?as_of=x", "/archive/chat?as_of=-1", fmt.Sprint("/archive/chat?as_of=", never), fmt.Sprint("/search?q=x&as_of=", never), fmt.Sprint(rec, "?as_of=", never), "/archive/chat?when=yesterday", "/archive/chat?when=2001-01-01T00:00"} {
 		v.get(bad).wants(t, 422)
 	}
-	v.post("/restore/run", "kind", "chat", "target", "zip", "as_of", fmt.Sprint(last+1)).wants(t, 422, "未發生")
+	v.post("/restore/run", "kind", "chat", "target", "zip", "as_of", fmt.Sprint(never)).wants(t, 422, "未發生")
 	v.post("/restore/run", "kind", "chat", "target", "zip", "as_of", at).wants(t, 200)
-	v.get("/archive/chat?when="+h.clock.now().Add(time.Hour).In(i18n.Macau).Format(whenLayout)).wants(t, 303, fmt.Sprint("/archive/chat?as_of=", last))
+	if a := v.get("/archive/chat?when="+h.clock.now().Add(time.Hour).In(i18n.Macau).Format(whenLayout)).wants(t, 303); asOfIn(t, a.to) < it.Seq {
+		t.Errorf("an hour from now leads to %s", a.to)
+	}
 	es, _, err := h.d.Audit.List(audit.Filter{}, 0, 1000)
 	if err != nil {
 		t.Fatal(err)
@@ -91,25 +94,49 @@ func recordOrThread(it restore.Item, at string) string {
 	return query(fmt.Sprintf("/archive/chat/%d", it.Container), "as_of", at)
 }
 
-// TestATimeFindsTheLastCommitUpToIt holds the halving against a plain walk.
+func asOfIn(t *testing.T, address string) uint64 {
+	t.Helper()
+	_, n, _ := strings.Cut(address, "as_of=")
+	seq, err := strconv.ParseUint(n, 10, 64)
+	if err != nil {
+		t.Fatalf("%q names no commit", address)
+	}
+	return seq
+}
+
+// TestATimeFindsTheLastCommitUpToIt holds the halving against a plain walk,
+// before and after: events may go on to commit.
 func TestATimeFindsTheLastCommitUpToIt(t *testing.T) {
 	h := newHouse(t)
 	h.account("maria", "owner")
 	h.backedUp()
-	last, err := h.d.Catalog.Applied(t.Context())
-	if err != nil || last < 4 {
-		t.Fatal(last, err)
+	walk := func(until time.Time) (newest uint64, all []uint64) {
+		last, err := h.d.Catalog.Applied(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := uint64(1); n <= last; n++ {
+			if _, err := h.d.Audit.FindCommit(n); err != nil {
+				continue // it moved cursors only
+			}
+			if all = append(all, n); h.timeOf(n).Before(until) {
+				newest = n
+			}
+		}
+		return newest, all
+	}
+	_, with := walk(time.Time{})
+	if len(with) < 3 {
+		t.Fatalf("%d commits with records", len(with))
 	}
 	v := h.login("maria")
 	v.post("/purpose", "purpose", "dispute", "next", "/archive/chat").wants(t, 303)
-	for _, seq := range []uint64{1, last / 2, last} {
+	for _, seq := range []uint64{with[0], with[len(with)/2], with[len(with)-1]} {
 		minute := h.timeOf(seq).In(i18n.Macau).Truncate(time.Minute)
-		want := uint64(0)
-		for n := uint64(1); n <= last; n++ {
-			if at := h.timeOf(n); !at.IsZero() && at.Before(minute.Add(time.Minute)) {
-				want = n
-			}
+		least, _ := walk(minute.Add(time.Minute))
+		got := asOfIn(t, v.get("/archive/chat?when="+minute.Format(whenLayout)).wants(t, 303).to)
+		if most, _ := walk(minute.Add(time.Minute)); got < least || got > most || got < seq {
+			t.Errorf("%v gives commit %d, want %d to %d", minute, got, least, most)
 		}
-		v.get("/archive/chat?when="+minute.Format(whenLayout)).wants(t, 303, fmt.Sprint("/archive/chat?as_of=", want))
 	}
 }
