@@ -7,6 +7,7 @@ package templates
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"github.com/a-h/templ"
 
@@ -28,6 +29,27 @@ type Shell struct {
 	Todo    int // things that wait for this person
 	Idle    int // seconds until the session ends without use
 	Toast   *Toast
+	Then    *Then // a state of the past is shown
+}
+
+// Then says which state of the past a page shows. It stays until the reader
+// goes back to now.
+type Then struct {
+	Text string // state as of …
+	Back string // this page now
+	Seq  string // as_of of every address that leads on
+}
+
+// on is an address inside the archive that keeps to the state shown.
+func (s Shell) on(address string) string {
+	if s.Then == nil {
+		return address
+	}
+	sep := "?"
+	if strings.Contains(address, "?") {
+		sep = "&"
+	}
+	return address + sep + "as_of=" + s.Then.Seq
 }
 
 // NavItem is an entry of the rail. An entry that a role may not use is absent.

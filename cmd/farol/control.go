@@ -131,8 +131,9 @@ func verify(o *options) *cobra.Command {
 
 func search(o *options) *cobra.Command {
 	var n int
+	var asOf uint64
 	c := &cobra.Command{Use: "search WORDS", Short: "Search the archive; the search is an entry in the audit log", Args: cobra.MinimumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-		return ask(o, cmd, "search", map[string]any{"text": strings.Join(args, " "), "n": n}, func(b json.RawMessage) error {
+		return ask(o, cmd, "search", map[string]any{"text": strings.Join(args, " "), "n": n, "as_of": asOf}, func(b json.RawMessage) error {
 			var v struct {
 				Count int
 				Exact bool
@@ -157,6 +158,7 @@ func search(o *options) *cobra.Command {
 		})
 	}}
 	c.Flags().IntVar(&n, "n", 20, "how many hits to show")
+	c.Flags().Uint64Var(&asOf, "as-of", 0, "a commit number: the state at that point in time")
 	return c
 }
 

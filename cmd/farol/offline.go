@@ -47,34 +47,50 @@ func proofCmd(o *options) *cobra.Command {
 
 func recoverCmd(o *options) *cobra.Command {
 	var rc appliance.Recovery
-	var file string
-	c := &cobra.Command{Use: "recover", Short: "Rebuild an appliance whose disk is lost, from the off-site node and the recovery kit", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		cfg, err := o.load()
-		if err != nil {
-			return err
-		}
-		if rc.Address == "" || rc.Code == "" {
-			return usageError{errors.New("--node and --code are needed: the node shows its code when Enter is pressed on its terminal")}
-		}
-		if rc.Shares, err = readShares(cmd, file); err != nil {
-			return err
-		}
-		last := ""
-		err = appliance.Recover(cmd.Context(), cfg, rc, appliance.Logger(cfg.LogLevel), func(step string, done, total int64) {
-			if line := fmt.Sprintf("%s: %d of %d MB", step, done>>20, total>>20); line != last {
-				last = line
-				fmt.Fprintln(cmd.OutOrStdout(), line)
+	var file, from string
+	var place func(kind string) (appliance.PlaceConfig, error)
+	c := &cobra.Command{Use: "recover", Short: "Rebuild an appliance whose disk is lost, from the off-site node or a storage place, and the recovery kit",
+		Example: `  farol recover --node node2.example.mo:8444 --code ABCD-EFGH --shares shares.txt
+  farol recover --from-place dir --path /mnt/nas/farol --shares shares.txt
+  farol recover --from-place sftp --host 10.0.9.4 --user farol --path /srv/farol --secret-file key.pem --host-key-file host.pub`, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := o.load()
+			if err != nil {
+				return err
 			}
-		})
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(cmd.OutOrStdout(), "recovered. Start the appliance now: it makes its catalog from the archive. Then enrol it with the node again.")
-		return nil
-	}}
+			node := rc.Address != "" || rc.Code != ""
+			switch {
+			case from != "" && node:
+				return usageError{errors.New("either --from-place, or --node and --code")}
+			case from != "":
+				p, err := place(from)
+				if err != nil {
+					return err
+				}
+				rc.Place = &p
+			case rc.Address == "" || rc.Code == "":
+				return usageError{errors.New("--node and --code are needed, or --from-place: the node shows its code when Enter is pressed on its terminal")}
+			}
+			if rc.Shares, err = readShares(cmd, file); err != nil {
+				return err
+			}
+			last := ""
+			err = appliance.Recover(cmd.Context(), cfg, rc, appliance.Logger(cfg.LogLevel), func(step string, done, total int64) {
+				if line := fmt.Sprintf("%s: %d of %d MB", step, done>>20, total>>20); line != last {
+					last = line
+					fmt.Fprintln(cmd.OutOrStdout(), line)
+				}
+			})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "recovered. Start the appliance now: it makes its catalog from the archive. If it had an off-site node, enrol it with the node again.")
+			return nil
+		}}
 	c.Flags().StringVar(&rc.Address, "node", "", "address of the off-site node, host:port")
 	c.Flags().StringVar(&rc.Code, "code", "", "enrolment code that the node shows")
 	c.Flags().StringVar(&file, "shares", "", "file with one share a line (default: typed in)")
+	c.Flags().StringVar(&from, "from-place", "", "dir, s3 or sftp: recover from a storage place instead, with the flags that follow")
+	place = placeFlags(c.Flags())
 	return c
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"farol/internal/appliance"
 )
@@ -20,42 +21,54 @@ func placeCmd(o *options) *cobra.Command {
 	return c
 }
 
-func placeAdd(o *options) *cobra.Command {
-	in := map[string]any{}
-	var kind, path, name, host, bucket, region, user, country, filing string
-	var plain bool
-	files := map[string]*string{"secret": new(string), "host_key": new(string), "ca": new(string)}
-	c := &cobra.Command{Use: "add", Short: "Take a storage place into use; it is filled in the background", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		if kind == "" || path == "" && kind != "s3" {
-			return usageError{errors.New("--kind (dir, s3 or sftp) and --path are needed")}
+// placeFlags are the flags that say where a place is. What it returns reads
+// them, once they are set, for a kind.
+func placeFlags(f *pflag.FlagSet) func(kind string) (appliance.PlaceConfig, error) {
+	var p appliance.PlaceConfig
+	var secret, hostKey, ca string
+	f.StringVar(&p.Path, "path", "", "folder (absolute), or prefix in the bucket")
+	f.StringVar(&p.Host, "host", "", "s3, sftp: host:port")
+	f.StringVar(&p.Bucket, "bucket", "", "s3: bucket, which must exist")
+	f.StringVar(&p.Region, "region", "", "s3: region")
+	f.StringVar(&p.User, "user", "", "sftp: user; s3: access key")
+	f.StringVar(&secret, "secret-file", "", "file with the password, the private key or the secret key")
+	f.StringVar(&hostKey, "host-key-file", "", "sftp: file with the server's public key, such as its ssh_host_ed25519_key.pub")
+	f.StringVar(&ca, "ca-file", "", "s3: certificate of a private server, PEM")
+	f.BoolVar(&p.Plain, "plain", false, "s3: without TLS, on a trusted wire only")
+	return func(kind string) (appliance.PlaceConfig, error) {
+		p.Kind = kind
+		if kind != "dir" && kind != "s3" && kind != "sftp" || p.Path == "" && kind != "s3" {
+			return p, usageError{errors.New("a kind (dir, s3 or sftp) and --path are needed")}
 		}
-		for k, v := range map[string]any{"kind": kind, "path": path, "name": name, "host": host, "bucket": bucket, "region": region, "user": user, "country": country, "filing": filing, "plain": plain} {
-			in[k] = v
-		}
-		for k, file := range files {
-			if *file == "" {
+		for file, to := range map[string]*string{secret: &p.Secret, hostKey: &p.HostKey, ca: &p.CA} {
+			if file == "" {
 				continue
 			}
-			b, err := os.ReadFile(*file)
+			b, err := os.ReadFile(file)
 			if err != nil {
-				return usageError{err}
+				return p, usageError{err}
 			}
-			in[k] = strings.TrimSpace(string(b))
+			*to = strings.TrimSpace(string(b))
 		}
+		return p, nil
+	}
+}
+
+func placeAdd(o *options) *cobra.Command {
+	var kind, name, country, filing string
+	var place func(kind string) (appliance.PlaceConfig, error)
+	c := &cobra.Command{Use: "add", Short: "Take a storage place into use; it is filled in the background", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		in, err := place(kind)
+		if err != nil {
+			return err
+		}
+		in.Name, in.Country, in.Filing = name, country, filing
 		return ask(o, cmd, "place-add", in, nil)
 	}}
 	f := c.Flags()
 	f.StringVar(&kind, "kind", "", "dir, s3 or sftp")
-	f.StringVar(&path, "path", "", "folder (absolute), or prefix in the bucket")
+	place = placeFlags(f)
 	f.StringVar(&name, "name", "", "what people call it")
-	f.StringVar(&host, "host", "", "s3, sftp: host:port")
-	f.StringVar(&bucket, "bucket", "", "s3: bucket, which must exist")
-	f.StringVar(&region, "region", "", "s3: region")
-	f.StringVar(&user, "user", "", "sftp: user; s3: access key")
-	f.StringVar(files["secret"], "secret-file", "", "file with the password, the private key or the secret key")
-	f.StringVar(files["host_key"], "host-key-file", "", "sftp: file with the server's public key, such as its ssh_host_ed25519_key.pub")
-	f.StringVar(files["ca"], "ca-file", "", "s3: certificate of a private server, PEM")
-	f.BoolVar(&plain, "plain", false, "s3: without TLS, on a trusted wire only")
 	f.StringVar(&country, "country", "MO", "where the bytes lie; outside Macau --filing is needed")
 	f.StringVar(&filing, "filing", "", "number of the filing or approval that lets the copy leave Macau")
 	return c

@@ -64,6 +64,8 @@ type Appliance struct {
 	print  string // fingerprint of the console certificate
 
 	sendersCtx context.Context // lives as long as Run
+	works      sync.WaitGroup  // on storage places, for the console
+	factsMu    sync.Mutex      // one writer of placesFacts at a time
 	ready      chan struct{}
 }
 
@@ -274,6 +276,7 @@ func (a *Appliance) readers(ctx context.Context) ([]string, error) {
 // Close closes what is open, last opened first.
 func (a *Appliance) Close() error {
 	var errs []error
+	a.works.Wait()
 	if a.catalog != nil {
 		errs = append(errs, a.catalog.Close())
 	}

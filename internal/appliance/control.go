@@ -214,11 +214,12 @@ func (a *Appliance) ctlSearch(r *http.Request) (any, error) {
 	var q struct {
 		Text string `json:"text"`
 		N    int    `json:"n"`
+		AsOf uint64 `json:"as_of"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 		return nil, fmt.Errorf("read the request: %w", err)
 	}
-	res, err := a.door.Search(r.Context(), a.operator(policy.Verification), q.Text, catalog.Query{Limit: max(1, min(q.N, 500))})
+	res, err := a.door.Search(r.Context(), a.operator(policy.Verification), q.Text, catalog.Query{Limit: max(1, min(q.N, 500)), AsOf: q.AsOf})
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"farol/internal/auth"
 	"farol/internal/backup"
+	"farol/internal/growth"
 	"farol/internal/settings"
 	"farol/internal/verify"
 	"farol/internal/web"
@@ -28,7 +29,11 @@ func (a *Appliance) Health(ctx context.Context) (web.Health, error) {
 	if err != nil {
 		return web.Health{}, err
 	}
-	h := web.Health{JournalBytes: st.JournalBytes, JournalCommits: int64(st.Unfolded), LastFold: st.LastFold.Time, Points: len(points), Damage: len(a.archive.Damage()),
+	days, err := growth.Days(ctx, a.control, time.Now())
+	if err != nil {
+		return web.Health{}, err
+	}
+	h := web.Health{Outlook: growth.Look(days, st.DiskFree-a.cfg.Reserve), JournalBytes: st.JournalBytes, JournalCommits: int64(st.Unfolded), LastFold: st.LastFold.Time, Points: len(points), Damage: len(a.archive.Damage()),
 		Places: []web.Place{{Path: a.cfg.ArchiveDir, Total: st.Disk, Free: st.DiskFree, Used: st.Repository + st.JournalBytes, Reserve: a.cfg.Reserve}}}
 	if p := a.verify.Under(); p != nil {
 		h.Checking, h.CheckDone, h.CheckTotal = true, p.Done, p.Total
@@ -87,19 +92,6 @@ func (a *Appliance) newVerifier() *verify.Verifier {
 			}
 			return out, err
 		}})
-}
-
-// Points lists the points in time that can be gone back to, newest first.
-func (a *Appliance) Points(ctx context.Context) ([]web.Point, error) {
-	ps, err := a.archive.Points(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var out []web.Point
-	for i := len(ps) - 1; i >= 0; i-- {
-		out = append(out, web.Point{Seq: ps[i].Seq, Time: ps[i].Time})
-	}
-	return out, nil
 }
 
 // FinishSetup ends the wizard.

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"farol/internal/archive"
 	"farol/internal/audit"
+	"farol/internal/i18n"
 	"farol/internal/replica"
 )
 
@@ -22,7 +24,11 @@ type placeRun struct {
 	*replica.Place
 	stop context.CancelFunc
 	done chan struct{}
+	work placeWork
 }
+
+// machineUser is who acts on the command line.
+const machineUser = "root@machine"
 
 func (a *Appliance) openPlaces(ctx context.Context) error {
 	cfgs, err := a.placeConfigs(ctx)
@@ -121,34 +127,74 @@ func (a *Appliance) place(id string) *placeRun {
 	return nil
 }
 
-// AddPlace takes a storage place into use; it is filled in the background.
-func (a *Appliance) AddPlace(ctx context.Context, cfg replica.PlaceConfig) (string, error) {
-	if cfg.Abroad() {
-		return "", errors.New("the bytes would leave Macau (country is not MO): Articles 19 and 20 of Law 8/2005 ask for a basis first; name its filing number")
+// AddPlace takes a storage place into use; it is filled in the background. One
+// that is in use already takes the new settings, such as another secret.
+func (a *Appliance) AddPlace(ctx context.Context, by string, cfg replica.PlaceConfig) (string, error) {
+	if err := a.allowedPlace(cfg); err != nil {
+		return "", err
 	}
 	cfg, err := replica.AddPlace(ctx, cfg, a.archive.ID())
 	if err != nil {
-		return "", err
+		return "", &i18n.Error{ID: addProblem(err), Err: err}
 	}
-	if a.place(cfg.ID) != nil {
-		return cfg.ID, nil
+	step := "add"
+	old := a.place(cfg.ID)
+	if old != nil {
+		step = "change"
+		if _, err := a.begin(cfg.ID, step); err != nil {
+			return "", err
+		}
+		defer a.end(old, nil)
 	}
-	if err := a.placeEntry(ctx, "replication.policy.change", cfg, "ok", "add"); err != nil {
+	if err := a.placeEntry(ctx, by, "replication.policy.change", cfg, "ok", step); err != nil {
 		return "", err
 	}
 	if err := a.keepPlace(ctx, cfg); err != nil {
 		return "", err
 	}
+	if old != nil {
+		a.halt(old)
+	}
 	p := &placeRun{Place: replica.NewPlace(cfg, a.log, nil)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.places = append(a.places, p)
+	a.places = append(slices.DeleteFunc(a.places, func(x *placeRun) bool { return x == old }), p)
 	a.runPlace(p)
 	return cfg.ID, nil
 }
 
-func (a *Appliance) placeEntry(ctx context.Context, op string, cfg replica.PlaceConfig, outcome, step string) error {
-	_, err := a.audit.Append(ctx, audit.Event{Actor: "system", Operation: op, Object: "place/" + cfg.ID, Outcome: outcome,
+// halt ends the copying to a place.
+func (a *Appliance) halt(p *placeRun) {
+	a.mu.Lock()
+	stop, done := p.stop, p.done
+	a.mu.Unlock()
+	if stop != nil {
+		stop()
+		<-done
+	}
+}
+
+// allowedPlace refuses what would break the law or save nothing.
+func (a *Appliance) allowedPlace(cfg replica.PlaceConfig) error {
+	if cfg.Abroad() {
+		return &i18n.Error{ID: "place.add.abroad", Err: errors.New("the bytes would leave Macau: Articles 19 and 20 of Law 8/2005 ask for a basis first")}
+	}
+	if cfg.Kind != "dir" {
+		return nil
+	}
+	if !filepath.IsAbs(cfg.Path) {
+		return &i18n.Error{ID: "place.add.relative"}
+	}
+	for _, own := range []string{a.cfg.StateDir, a.cfg.ArchiveDir} {
+		if rel, err := filepath.Rel(own, cfg.Path); err == nil && filepath.IsLocal(rel) {
+			return &i18n.Error{ID: "place.add.inside"}
+		}
+	}
+	return nil
+}
+
+func (a *Appliance) placeEntry(ctx context.Context, by, op string, cfg replica.PlaceConfig, outcome, step string) error {
+	_, err := a.audit.Append(context.WithoutCancel(ctx), audit.Event{Actor: by, Operation: op, Object: "place/" + cfg.ID, Outcome: outcome,
 		Detail: map[string]string{"step": step, "kind": cfg.Kind, "country": cfg.Country, "filing": cfg.Filing}})
 	return err
 }
@@ -186,62 +232,26 @@ func (a *Appliance) Places() []PlaceRow {
 }
 
 // VerifyPlace reads a copy again and compares it with the hashes.
-func (a *Appliance) VerifyPlace(ctx context.Context, id string) (replica.PlaceReport, error) {
-	p := a.place(id)
-	if p == nil {
-		return replica.PlaceReport{}, errors.New("no storage place has this id")
+func (a *Appliance) VerifyPlace(ctx context.Context, by, id string) (replica.PlaceReport, error) {
+	p, err := a.begin(id, "verify")
+	if err != nil {
+		return replica.PlaceReport{}, err
 	}
-	rep, err := p.Verify(ctx, a.archive, nil)
+	rep, err := a.verifyPlace(ctx, by, p)
+	a.end(p, err)
+	return rep, err
+}
+
+func (a *Appliance) verifyPlace(ctx context.Context, by string, p *placeRun) (replica.PlaceReport, error) {
+	rep, err := p.Verify(ctx, a.archive, a.progress(p))
 	outcome := "ok"
 	if err != nil || len(rep.Damaged) > 0 {
 		outcome = "partial"
 	}
-	return rep, errors.Join(err, a.placeEntry(ctx, "replication.verify", p.Config(), outcome, "verify"))
-}
-
-// RetirePlace ends the use of a place. Unless forced, another copy must be
-// complete: moving is adding the new one, waiting, and retiring the old one.
-func (a *Appliance) RetirePlace(ctx context.Context, id string, erase, force bool) error {
-	p := a.place(id)
-	if p == nil {
-		return errors.New("no storage place has this id")
+	if err == nil {
+		err = a.verifiedPlace(ctx, p.Config().ID, rep)
 	}
-	if !force && !a.anotherCopy(p) {
-		return errors.New("it is the only complete copy: add another and wait until it is current, or force it")
-	}
-	cfg := p.Config()
-	if err := a.placeEntry(ctx, "replication.policy.change", cfg, "ok", "retire"); err != nil {
-		return err
-	}
-	if p.stop != nil {
-		p.stop()
-		<-p.done
-	}
-	err := p.Retire(ctx, erase, nil)
-	if err != nil && !force {
-		a.mu.Lock()
-		p.stop = nil
-		a.runPlace(p)
-		a.mu.Unlock()
-		return err
-	}
-	cfg.Retired = true
-	if err := a.keepPlace(ctx, cfg); err != nil {
-		return err
-	}
-	a.mu.Lock()
-	a.places = slices.DeleteFunc(a.places, func(x *placeRun) bool { return x == p })
-	a.mu.Unlock()
-	return nil
-}
-
-func (a *Appliance) anotherCopy(but *placeRun) bool {
-	if s := a.currentSender(); s != nil && s.Status().Connected {
-		return true
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.ContainsFunc(a.places, func(p *placeRun) bool { return p != but && p.Status().State == "current" })
+	return rep, errors.Join(err, a.placeEntry(ctx, by, "replication.verify", p.Config(), outcome, "verify"))
 }
 
 func (a *Appliance) ctlPlaces(*http.Request) (any, error) { return a.Places(), nil }
@@ -251,7 +261,7 @@ func (a *Appliance) ctlPlaceAdd(r *http.Request) (any, error) {
 	if err := json.NewDecoder(r.Body).Decode(&cfg); err != nil {
 		return nil, fmt.Errorf("read the request: %w", err)
 	}
-	id, err := a.AddPlace(r.Context(), cfg)
+	id, err := a.AddPlace(r.Context(), machineUser, cfg)
 	return map[string]string{"id": id}, err
 }
 
@@ -266,7 +276,7 @@ func (a *Appliance) ctlPlaceVerify(r *http.Request) (any, error) {
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 		return nil, fmt.Errorf("read the request: %w", err)
 	}
-	return a.VerifyPlace(r.Context(), q.ID)
+	return a.VerifyPlace(r.Context(), machineUser, q.ID)
 }
 
 func (a *Appliance) ctlPlaceRetire(r *http.Request) (any, error) {
@@ -274,5 +284,5 @@ func (a *Appliance) ctlPlaceRetire(r *http.Request) (any, error) {
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 		return nil, fmt.Errorf("read the request: %w", err)
 	}
-	return map[string]string{"retired": q.ID}, a.RetirePlace(r.Context(), q.ID, q.Erase, q.Force)
+	return map[string]string{"retired": q.ID}, a.RetirePlace(r.Context(), machineUser, q.ID, q.Erase, q.Force)
 }

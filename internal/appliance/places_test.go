@@ -58,7 +58,7 @@ func TestPlacesAreFilledMovedAndHeal(t *testing.T) {
 		if err := os.Mkdir(path, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		id, err := a.AddPlace(t.Context(), replica.PlaceConfig{Kind: "dir", Path: path, Name: name, Country: "MO"})
+		id, err := a.AddPlace(t.Context(), "test", replica.PlaceConfig{Kind: "dir", Path: path, Name: name, Country: "MO"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,20 +75,20 @@ func TestPlacesAreFilledMovedAndHeal(t *testing.T) {
 			}
 		}
 	}
-	if _, err := a.AddPlace(t.Context(), replica.PlaceConfig{Kind: "dir", Path: dir, Country: "CN"}); err == nil || !strings.Contains(err.Error(), "Macau") {
+	if _, err := a.AddPlace(t.Context(), "test", replica.PlaceConfig{Kind: "dir", Path: dir, Country: "CN"}); err == nil || !strings.Contains(err.Error(), "Macau") {
 		t.Fatalf("bytes may leave Macau: %v", err)
 	}
 	one := add("one")
 	current(one)
-	if err := a.RetirePlace(t.Context(), one, false, false); err == nil {
+	if err := a.RetirePlace(t.Context(), "test", one, false, false); err == nil {
 		t.Fatal("the only copy was retired")
 	}
 	two := add("two")
 	current(two)
-	if rep, err := a.VerifyPlace(t.Context(), two); err != nil || len(rep.Damaged) > 0 || rep.Files == 0 {
+	if rep, err := a.VerifyPlace(t.Context(), "test", two); err != nil || len(rep.Damaged) > 0 || rep.Files == 0 {
 		t.Fatalf("%+v %v", rep, err)
 	}
-	if err := a.RetirePlace(t.Context(), one, true, false); err != nil {
+	if err := a.RetirePlace(t.Context(), "test", one, true, false); err != nil {
 		t.Fatal(err)
 	}
 	if des, err := os.ReadDir(filepath.Join(dir, "one")); err != nil || len(onlyFiles(des)) > 0 || len(a.Places()) != 1 {

@@ -19,10 +19,15 @@ type Recovery struct {
 	Address string   // of the off-site node
 	Code    string   // enrolment code that the node shows
 	Shares  []string // of the recovery kit, as printed
+
+	Place *PlaceConfig // where a further copy lies, instead of a node
 }
 
-// Recover rebuilds an appliance whose disk is lost from the off-site node and
-// the recovery kit: the archive is fetched and adopted, the control database
+// PlaceConfig says where a further copy lies.
+type PlaceConfig = replica.PlaceConfig
+
+// Recover rebuilds an appliance whose disk is lost from the off-site node, or
+// from a storage place, and the recovery kit: the archive is fetched and adopted, the control database
 // comes out of it, the audit log goes on where it stood, and the catalog is
 // made anew at the next start. The state folder must be empty; a failed
 // recovery leaves a folder that the next try continues.
@@ -34,25 +39,21 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 	if _, err := os.Stat(filepath.Join(cfg.StateDir, "control.db")); err == nil {
 		return fmt.Errorf("%s holds an appliance already: recovery goes into an empty folder", cfg.StateDir)
 	}
-	peer, ids, err := replica.Enrol(ctx, rc.Address, rc.Code, "", "", true)
-	if err != nil {
-		return fmt.Errorf("speak to the off-site node: %w", err)
-	}
-	if len(ids) == 0 {
-		return errors.New("the off-site node holds no archive")
-	}
-	c, err := replica.NewClient(peer)
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return fmt.Errorf("make the state folder: %w", err)
 	}
 	fetch := filepath.Join(cfg.StateDir, "recovering")
-	for what, dir := range map[string]string{"journal": filepath.Join(cfg.ArchiveDir, "journal"), "blobs": filepath.Join(cfg.ArchiveDir, "archive"), "log": fetch} {
-		if err := fetchAll(ctx, c, what, dir, progress); err != nil {
-			return err
-		}
+	if rc.Place != nil {
+		err = replica.FetchPlace(ctx, *rc.Place, cfg.ArchiveDir, fetch, func(done, total int64) {
+			if progress != nil {
+				progress("copy", done, total)
+			}
+		})
+	} else {
+		err = fetchNode(ctx, cfg, rc, fetch, progress)
+	}
+	if err != nil {
+		return err
 	}
 	a, err := archive.Adopt(ctx, cfg.ArchiveDir, root, archive.Options{Log: log})
 	if err != nil {
@@ -73,6 +74,27 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 		return fmt.Errorf("write the control database: %w", err)
 	}
 	return os.RemoveAll(fetch)
+}
+
+// fetchNode brings home what the off-site node holds.
+func fetchNode(ctx context.Context, cfg Config, rc Recovery, fetch string, progress func(step string, done, total int64)) error {
+	peer, ids, err := replica.Enrol(ctx, rc.Address, rc.Code, "", "", true)
+	if err != nil {
+		return fmt.Errorf("speak to the off-site node: %w", err)
+	}
+	if len(ids) == 0 {
+		return errors.New("the off-site node holds no archive")
+	}
+	c, err := replica.NewClient(peer)
+	if err != nil {
+		return err
+	}
+	for what, dir := range map[string]string{"journal": filepath.Join(cfg.ArchiveDir, "journal"), "blobs": filepath.Join(cfg.ArchiveDir, "archive"), "log": fetch} {
+		if err := fetchAll(ctx, c, what, dir, progress); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ArchivePassword is what stock kopia asks for, from shares of the kit.

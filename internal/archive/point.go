@@ -27,6 +27,7 @@ type Point struct {
 
 	root  string // object of the tree's root
 	state string
+	made  time.Time // of the manifest
 }
 
 // pointState is what the next fold and the next open need to know about a
@@ -63,7 +64,7 @@ func pointOf(m *manifest.EntryMetadata) (Point, bool) {
 	p := Point{
 		ID: string(m.ID), Fold: uint64(num("fold")), Seq: uint64(num("seq")),
 		Records: num("records"), Blobs: num("blobs"), Bytes: num("bytes"),
-		Time: time.UnixMilli(num("time")).UTC(), Tags: map[string]string{}, state: l["state"],
+		Time: time.UnixMilli(num("time")).UTC(), Tags: map[string]string{}, state: l["state"], made: m.ModTime,
 	}
 	for k, v := range l {
 		switch k {
@@ -78,11 +79,18 @@ func pointOf(m *manifest.EntryMetadata) (Point, bool) {
 
 // Points lists the points in time, oldest first.
 func (a *Archive) Points(ctx context.Context) ([]Point, error) {
+	points, _, err := a.manifests(ctx)
+	return points, err
+}
+
+// manifests lists the points in time, oldest first, and twins: what a crash
+// while a point was held or let go left beside one of them.
+func (a *Archive) manifests(ctx context.Context) (points, twins []Point, err error) {
 	list, err := a.w.FindManifests(a.ctx(ctx), map[string]string{
 		manifest.TypeLabelKey: snapshot.ManifestType, snapshot.UsernameLabel: clientUser, snapshot.HostnameLabel: clientHost,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list the points in time: %w", kopiaErr(err))
+		return nil, nil, fmt.Errorf("list the points in time: %w", kopiaErr(err))
 	}
 	var out []Point
 	for _, m := range list {
@@ -90,8 +98,28 @@ func (a *Archive) Points(ctx context.Context) ([]Point, error) {
 			out = append(out, p)
 		}
 	}
-	slices.SortFunc(out, func(x, y Point) int { return int(int64(x.Fold) - int64(y.Fold)) })
-	return out, nil
+	slices.SortFunc(out, func(x, y Point) int {
+		if x.Fold != y.Fold {
+			return int(int64(x.Fold) - int64(y.Fold))
+		}
+		// A held one counts before one that is not: half a Hold holds, half an
+		// Unhold holds still.
+		if x.Held() != "" != (y.Held() != "") {
+			if x.Held() != "" {
+				return -1
+			}
+			return 1
+		}
+		return y.made.Compare(x.made)
+	})
+	for i, p := range out {
+		if i > 0 && p.Fold == out[i-1].Fold {
+			twins = append(twins, p)
+		} else {
+			points = append(points, p)
+		}
+	}
+	return points, twins, nil
 }
 
 // Forget deletes points in time; maintenance reclaims their space after some
@@ -100,13 +128,13 @@ func (a *Archive) Points(ctx context.Context) ([]Point, error) {
 func (a *Archive) Forget(ctx context.Context, ids ...string) error {
 	a.foldMu.Lock()
 	defer a.foldMu.Unlock()
-	points, err := a.Points(ctx)
+	points, twins, err := a.manifests(ctx)
 	if err != nil {
 		return err
 	}
-	known := map[string]bool{}
+	known, fold := map[string]bool{}, map[string]uint64{}
 	for i, p := range points {
-		known[p.ID] = i < len(points)-1
+		known[p.ID], fold[p.ID] = i < len(points)-1, p.Fold
 	}
 	for _, id := range ids {
 		ok, there := known[id]
@@ -118,8 +146,16 @@ func (a *Archive) Forget(ctx context.Context, ids ...string) error {
 		}
 	}
 	for _, id := range ids {
-		if err := a.w.DeleteManifest(a.ctx(ctx), manifest.ID(id)); err != nil {
-			return fmt.Errorf("forget the point %s: %w", id, err)
+		all := []string{id}
+		for _, t := range twins {
+			if t.Fold == fold[id] {
+				all = append(all, t.ID)
+			}
+		}
+		for _, one := range all {
+			if err := a.w.DeleteManifest(a.ctx(ctx), manifest.ID(one)); err != nil {
+				return fmt.Errorf("forget the point %s: %w", id, err)
+			}
 		}
 	}
 	a.flushMu.Lock()
@@ -133,9 +169,18 @@ func (a *Archive) Forget(ctx context.Context, ids ...string) error {
 // loadPoint finds the latest point and takes its state, cursors and sealed
 // files.
 func (a *Archive) loadPoint(ctx context.Context) error {
-	points, err := a.Points(ctx)
+	points, twins, err := a.manifests(ctx)
 	if err != nil || len(points) == 0 {
 		return err
+	}
+	if len(twins) > 0 {
+		var ids []string
+		for _, t := range twins {
+			ids = append(ids, t.ID)
+		}
+		if err := a.deletePoints(ctx, ids); err != nil {
+			a.opt.Log.WarnContext(ctx, "a doubled snapshot stays until the next open", "err", err)
+		}
 	}
 	p := points[len(points)-1]
 	m, err := snapshot.LoadSnapshot(a.ctx(ctx), a.w, manifest.ID(p.ID))

@@ -80,6 +80,15 @@ func (e *Engine) Start(ctx context.Context, mode Mode, by string) (int64, error)
 	if e.d.Client() == nil {
 		return 0, ErrUnbound
 	}
+	if e.paused(ctx) {
+		return 0, ErrPaused
+	}
+	e.mu.Lock()
+	busy := e.run != nil
+	e.mu.Unlock()
+	if busy { // before a row is made: a start that was refused is no failed run
+		return 0, ErrBusy
+	}
 	id, err := e.newRun(ctx, string(mode), by)
 	if err != nil {
 		return 0, err

@@ -75,7 +75,7 @@ func TestASearchStaysInsideItsScope(t *testing.T) {
 			t.Errorf("%s: counts %d, want %d, %v", k.name, n, k.want, err)
 		}
 		for _, h := range hs {
-			if _, err := c.Get(t.Context(), k.s, h.ID); err != nil {
+			if _, err := c.Get(t.Context(), k.s, h.ID, 0); err != nil {
 				t.Errorf("%s: found but not opened: %v", k.name, err)
 			}
 		}
@@ -85,7 +85,7 @@ func TestASearchStaysInsideItsScope(t *testing.T) {
 	}
 	cat := record.Scope{Depts: []int64{2}, Kinds: record.Kinds, Class: record.Internal}
 	hs, _ := c.Search(t.Context(), all, Query{Expr: ParseExpr("機密"), Limit: 1})
-	if _, err := c.Get(t.Context(), cat, hs[0].ID); err != ErrNotFound {
+	if _, err := c.Get(t.Context(), cat, hs[0].ID, 0); err != ErrNotFound {
 		t.Errorf("a record outside the scope answers %v", err)
 	}
 }
@@ -110,7 +110,7 @@ func TestApplyingACommitTwiceDoublesNothing(t *testing.T) {
 	if len(now) != 2 || len(then) != 2 {
 		t.Fatalf("%d now, %d then", len(now), len(then))
 	}
-	vs, err := c.Versions(t.Context(), all, then[len(then)-1].ID)
+	vs, err := c.Versions(t.Context(), all, then[len(then)-1].ID, 0)
 	if err != nil || len(vs) != 2 || vs[0].Until != 2 || vs[1].Until != 0 {
 		t.Fatalf("%+v %v", vs, err)
 	}

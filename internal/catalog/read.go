@@ -120,6 +120,17 @@ func asOf(seq uint64) (string, []any) {
 	return "r.seq<=? AND (r.until=0 OR r.until>?)", []any{int64(seq), int64(seq)}
 }
 
+// settle gives hits the look they had at a commit: what replaced them later had
+// not happened yet.
+func settle(hs []Hit, seq uint64) []Hit {
+	for i := range hs {
+		if seq > 0 && hs[i].Until > seq {
+			hs[i].Until = 0
+		}
+	}
+	return hs
+}
+
 // PageQuery asks for the items of a container.
 type PageQuery struct {
 	Container int64
@@ -153,7 +164,8 @@ func (c *Catalog) Page(ctx context.Context, s record.Scope, q PageQuery) ([]Hit,
 		sqlText += " ORDER BY r.id DESC LIMIT ?"
 		args = append(args, q.Limit)
 	}
-	return c.hits(ctx, sqlText, args)
+	hs, err := c.hits(ctx, sqlText, args)
+	return settle(hs, q.AsOf), err
 }
 
 func (c *Catalog) hits(ctx context.Context, sqlText string, args []any) ([]Hit, error) {
@@ -172,18 +184,28 @@ func (c *Catalog) hits(ctx context.Context, sqlText string, args []any) ([]Hit, 
 	return out, nil
 }
 
-// Get returns one record version inside the scope, or [ErrNotFound]: the
-// answer is the same whether it does not exist or may not be seen.
-func (c *Catalog) Get(ctx context.Context, s record.Scope, id int64) (Hit, error) {
+// since restricts to versions that were there at a commit, replaced or not; 0
+// is now.
+func since(seq uint64) string {
+	if seq == 0 {
+		return ""
+	}
+	return " AND r.seq<=" + strconv.FormatUint(seq, 10)
+}
+
+// Get returns one record version inside the scope that was there at a commit
+// (0 = now), or [ErrNotFound]: the answer is the same whether it does not
+// exist, did not exist yet or may not be seen.
+func (c *Catalog) Get(ctx context.Context, s record.Scope, id int64, seq uint64) (Hit, error) {
 	cond, args := c.scope(s)
-	hs, err := c.hits(ctx, "SELECT "+hitColumns+" FROM rec r WHERE r.id=? AND "+cond, append([]any{id}, args...))
+	hs, err := c.hits(ctx, "SELECT "+hitColumns+" FROM rec r WHERE r.id=? AND "+cond+since(seq), append([]any{id}, args...))
 	if err != nil {
 		return Hit{}, err
 	}
 	if len(hs) == 0 {
 		return Hit{}, ErrNotFound
 	}
-	return hs[0], nil
+	return settle(hs, seq)[0], nil
 }
 
 // Where is the address of a row as it is now: a fold may have moved it.
@@ -193,10 +215,12 @@ func (c *Catalog) Where(ctx context.Context, id int64) (record.Loc, error) {
 	return l, err
 }
 
-// Versions returns every version of the record that id is one of, oldest first.
-func (c *Catalog) Versions(ctx context.Context, s record.Scope, id int64) ([]Hit, error) {
+// Versions returns every version that the record of id had at a commit (0 =
+// now), oldest first.
+func (c *Catalog) Versions(ctx context.Context, s record.Scope, id int64, seq uint64) ([]Hit, error) {
 	cond, args := c.scope(s)
-	return c.hits(ctx, "SELECT "+hitColumns+" FROM rec r WHERE r.item=(SELECT item FROM rec WHERE id=?) AND "+cond+" ORDER BY r.seq, r.idx", append([]any{id}, args...))
+	hs, err := c.hits(ctx, "SELECT "+hitColumns+" FROM rec r WHERE r.item=(SELECT item FROM rec WHERE id=?) AND "+cond+since(seq)+" ORDER BY r.seq, r.idx", append([]any{id}, args...))
+	return settle(hs, seq), err
 }
 
 // ByRef returns the current version of an upstream item inside the scope.
@@ -234,7 +258,7 @@ func (c *Catalog) Select(ctx context.Context, s record.Scope, seq uint64, from, 
 		if err != nil || len(hs) == 0 {
 			return err
 		}
-		if err := fn(hs); err != nil {
+		if err := fn(settle(hs, seq)); err != nil {
 			return err
 		}
 		cont, id = hs[len(hs)-1].Container, hs[len(hs)-1].ID
@@ -304,6 +328,7 @@ type ContainerInfo struct {
 	Bytes     int64
 	Last      time.Time
 	Deleted   int64
+	Then      *Hit // its description at the commit asked for, when another one has replaced it
 }
 
 // Containers lists the containers of a scope as of a commit with what each
@@ -333,8 +358,12 @@ func (c *Catalog) Containers(ctx context.Context, s record.Scope, seq uint64) ([
 		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			return err
 		}
+		was, err := c.described(ctx, tx, s, seq, 0)
+		if err != nil {
+			return err
+		}
 		for n := range out {
-			if err := c.fillContainer(ctx, tx, &out[n]); err != nil {
+			if err := c.fillContainer(ctx, tx, &out[n], was); err != nil {
 				return err
 			}
 		}
@@ -346,23 +375,54 @@ func (c *Catalog) Containers(ctx context.Context, s record.Scope, seq uint64) ([
 	return out, nil
 }
 
-func (c *Catalog) fillContainer(ctx context.Context, tx *db.Tx, i *ContainerInfo) error {
+// described finds the descriptions of containers that held at a commit and
+// have been replaced since: the table of containers knows only the last.
+func (c *Catalog) described(ctx context.Context, tx *db.Tx, s record.Scope, seq uint64, container int64) (map[int64]Hit, error) {
+	if seq == 0 {
+		return nil, nil
+	}
+	cond, args := c.scope(s)
+	q := "SELECT " + hitColumns + " FROM rec r WHERE (r.state & 4)<>0 AND r.seq<=? AND r.until>? AND r.kind IN (?,?,?) AND " + cond
+	args = append([]any{int64(seq), int64(seq), kindNumber[record.Chat], kindNumber[record.Files], kindNumber[record.Approvals]}, args...)
+	if container != 0 {
+		q += " AND r.container=?"
+		args = append(args, container)
+	}
+	rows, err := tx.QueryContext(ctx, q+" ORDER BY r.seq, r.ms, r.idx", args...)
+	if err != nil {
+		return nil, err
+	}
+	hs, err := c.scanHits(ctx, tx, rows)
+	out := make(map[int64]Hit, len(hs))
+	for _, h := range settle(hs, seq) {
+		out[h.Container] = h
+	}
+	return out, err
+}
+
+func (c *Catalog) fillContainer(ctx context.Context, tx *db.Tx, i *ContainerInfo, was map[int64]Hit) error {
 	var sealed []byte
 	if err := tx.QueryRowContext(ctx, "SELECT gone, sealed FROM container WHERE id=?", i.CatalogID).Scan(&i.Gone, &sealed); err != nil {
 		return err
 	}
+	if h, ok := was[i.CatalogID]; ok {
+		i.Then, i.Gone = &h, h.State&Tombstone != 0
+	}
 	return c.openJSON(sealed, &i.Container, "container", binary.BigEndian.AppendUint64(nil, uint64(i.CatalogID)))
 }
 
-// Container returns one container when the scope holds anything of it.
-func (c *Catalog) Container(ctx context.Context, s record.Scope, id int64) (ContainerInfo, error) {
+// Container returns one container when the scope held anything of it at a
+// commit (0 = now).
+func (c *Catalog) Container(ctx context.Context, s record.Scope, id int64, seq uint64) (ContainerInfo, error) {
 	cond, args := c.scope(s)
+	t, targs := asOf(seq)
+	args = append(args, targs...)
 	i := ContainerInfo{CatalogID: id}
 	err := c.db.View(ctx, func(tx *db.Tx) error {
 		var last sql.NullInt64
 		var bytes sql.NullInt64
 		var items, deleted sql.NullInt64
-		err := tx.QueryRowContext(ctx, `SELECT sum((r.state & 4)=0), sum(r.bytes), max(r.ms), sum((r.state & 1)<>0) FROM rec r WHERE r.until=0 AND r.container=? AND `+cond, append([]any{id}, args...)...).
+		err := tx.QueryRowContext(ctx, `SELECT sum((r.state & 4)=0), sum(r.bytes), max(r.ms), sum((r.state & 1)<>0) FROM rec r WHERE r.container=? AND `+cond+" AND "+t, append([]any{id}, args...)...).
 			Scan(&items, &bytes, &last, &deleted)
 		if err != nil {
 			return err
@@ -371,7 +431,11 @@ func (c *Catalog) Container(ctx context.Context, s record.Scope, id int64) (Cont
 			return ErrNotFound
 		}
 		i.Items, i.Bytes, i.Deleted, i.Last = items.Int64, bytes.Int64, deleted.Int64, time.UnixMilli(last.Int64).UTC()
-		return c.fillContainer(ctx, tx, &i)
+		was, err := c.described(ctx, tx, s, seq, id)
+		if err != nil {
+			return err
+		}
+		return c.fillContainer(ctx, tx, &i, was)
 	})
 	return i, err
 }

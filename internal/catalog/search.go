@@ -40,7 +40,8 @@ func (c *Catalog) Search(ctx context.Context, s record.Scope, q Query) ([]Hit, e
 		before = min(before, (q.To.Unix()-slotEpoch+3600)*4)
 	}
 	all := append([]any{q.Expr.match(c.blind), before}, args...)
-	return c.hits(ctx, sqlText, append(all, q.Limit))
+	hs, err := c.hits(ctx, sqlText, append(all, q.Limit))
+	return settle(hs, q.AsOf), err
 }
 
 // CountUpTo counts proposals up to max: exact for single terms, an upper bound

@@ -152,6 +152,9 @@ func run(ctx context.Context, pool *sql.DB, now time.Time, fn func(*Tx) error) e
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
 	if err := tx.Commit(); err != nil {
+		if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+			err = ctx.Err() // ctx ended and took the transaction along: that is the cause
+		}
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil

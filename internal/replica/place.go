@@ -27,23 +27,25 @@ import (
 // PlaceConfig says where a further copy lies. It holds secrets: it is kept
 // sealed.
 type PlaceConfig struct {
-	ID      string `json:"id"`      // given by AddPlace
-	Archive string `json:"archive"` // likewise: whose copy it is
-	Name    string `json:"name"`    // what people call it
-	Kind    string `json:"kind"`    // dir, s3 or sftp
-	Path    string `json:"path"`    // folder, or prefix inside the bucket
-	Host    string `json:"host,omitempty"`
-	Bucket  string `json:"bucket,omitempty"`
-	Region  string `json:"region,omitempty"`
-	User    string `json:"user,omitempty"`     // or access key
-	Secret  string `json:"secret,omitempty"`   // password, private key in PEM, or secret key
-	HostKey string `json:"host_key,omitempty"` // sftp: as in known_hosts, without the host
-	CA      string `json:"ca,omitempty"`       // s3: certificate of a private server, PEM
-	Plain   bool   `json:"plain,omitempty"`    // s3: without TLS, on a trusted wire only
-	Mounted bool   `json:"mounted,omitempty"`  // dir: it was a disk of its own when it was added
-	Retired bool   `json:"retired,omitempty"`
-	Country string `json:"country"`          // where the bytes lie: MO, or a law of its own applies
-	Filing  string `json:"filing,omitempty"` // the approval that lets them leave Macau
+	ID      string    `json:"id"`      // given by AddPlace
+	Archive string    `json:"archive"` // likewise: whose copy it is
+	Name    string    `json:"name"`    // what people call it
+	Kind    string    `json:"kind"`    // dir, s3 or sftp
+	Path    string    `json:"path"`    // folder, or prefix inside the bucket
+	Host    string    `json:"host,omitempty"`
+	Bucket  string    `json:"bucket,omitempty"`
+	Region  string    `json:"region,omitempty"`
+	User    string    `json:"user,omitempty"`     // or access key
+	Secret  string    `json:"secret,omitempty"`   // password, private key in PEM, or secret key
+	HostKey string    `json:"host_key,omitempty"` // sftp: as in known_hosts, without the host
+	CA      string    `json:"ca,omitempty"`       // s3: certificate of a private server, PEM
+	Plain   bool      `json:"plain,omitempty"`    // s3: without TLS, on a trusted wire only
+	Mounted bool      `json:"mounted,omitempty"`  // dir: it was a disk of its own when it was added
+	Retired bool      `json:"retired,omitempty"`
+	Ended   time.Time `json:"ended,omitzero"`   // when it was retired
+	Erased  bool      `json:"erased,omitempty"` // and its files removed
+	Country string    `json:"country"`          // where the bytes lie: MO, or a law of its own applies
+	Filing  string    `json:"filing,omitempty"` // the approval that lets them leave Macau
 }
 
 // placeMark is the marker file: without it the place is not there.
@@ -105,6 +107,7 @@ type PlaceStatus struct {
 	Free   int64  // of the disk, 0 where nobody says
 	Size   int64
 	LastOK time.Time // when it last held everything
+	Answer time.Time // when it last answered
 	Err    error     // why it waits
 }
 
@@ -130,7 +133,7 @@ func AddPlace(ctx context.Context, cfg PlaceConfig, archiveID string) (PlaceConf
 	m, err := readMark(ctx, t)
 	switch {
 	case err == nil && m.Archive == archiveID:
-		cfg.ID, cfg.Retired = m.Place, false
+		cfg.ID, cfg.Retired, cfg.Ended, cfg.Erased = m.Place, false, time.Time{}, false
 	case err == nil:
 		return fail(ErrForeign)
 	case errors.Is(err, ErrUnknown):
@@ -348,8 +351,13 @@ func (p *Place) sync(ctx context.Context, a *archive.Archive, l *audit.Log) erro
 	if err := p.look(ctx); err != nil {
 		return err
 	}
-	st := a.Status()
-	p.set(func(s *PlaceStatus) { s.State, s.Total = "filling", st.Repository+st.JournalBytes })
+	st, now := a.Status(), p.now()
+	p.set(func(s *PlaceStatus) {
+		s.Total, s.Answer = st.Repository+st.JournalBytes, now
+		if s.State != "current" || s.Done < s.Total {
+			s.State = "filling"
+		}
+	})
 	was := a.JournalFiles()
 	if err := p.blobs(ctx, a); err != nil {
 		return err

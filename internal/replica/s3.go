@@ -38,7 +38,7 @@ func openS3(cfg PlaceConfig) (*s3Target, error) {
 	if cfg.CA != "" {
 		pool := x509.NewCertPool()
 		if !pool.AppendCertsFromPEM([]byte(cfg.CA)) {
-			return nil, errors.New("open the bucket: the certificate is not PEM")
+			return nil, fmt.Errorf("open the bucket: the certificate is not PEM: %w", ErrKey)
 		}
 		tr.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 	}
@@ -63,6 +63,8 @@ func s3Err(err error) error {
 		return fmt.Errorf("%w: %w", ErrUnknown, err)
 	case "NoSuchBucket":
 		return fmt.Errorf("%w: %w", ErrGone, err)
+	case "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch":
+		return fmt.Errorf("%w: %w", ErrLogin, err)
 	case "XMinioStorageFull", "QuotaExceeded", "InsufficientStorage":
 		return fmt.Errorf("%w: %w", ErrNodeFull, err)
 	}

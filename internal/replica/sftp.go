@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -33,18 +34,26 @@ func openSFTP(cfg PlaceConfig) (*sftpTarget, error) {
 	s := &sftpTarget{cfg: cfg, base: path.Clean(cfg.Path)}
 	var err error
 	if s.host, _, _, _, err = ssh.ParseAuthorizedKey([]byte(cfg.HostKey)); err != nil {
-		return nil, fmt.Errorf("read the server's host key: %w", err)
+		return nil, fmt.Errorf("read the server's host key: %w: %w", ErrKey, err)
 	}
 	if strings.HasPrefix(strings.TrimSpace(cfg.Secret), "-----BEGIN") {
 		key, err := ssh.ParsePrivateKey([]byte(cfg.Secret))
 		if err != nil {
-			return nil, fmt.Errorf("read the private key: %w", err)
+			return nil, fmt.Errorf("read the private key: %w: %w", ErrKey, err)
 		}
 		s.auth = []ssh.AuthMethod{ssh.PublicKeys(key)}
 	} else {
 		s.auth = []ssh.AuthMethod{ssh.Password(cfg.Secret)}
 	}
 	return s, nil
+}
+
+// pinned lets only the server through whose key was given.
+func (s *sftpTarget) pinned(_ string, _ net.Addr, key ssh.PublicKey) error {
+	if !bytes.Equal(key.Marshal(), s.host.Marshal()) {
+		return ErrHostKey
+	}
+	return nil
 }
 
 func (s *sftpTarget) client(ctx context.Context) (*sftp.Client, error) {
@@ -63,9 +72,12 @@ func (s *sftpTarget) client(ctx context.Context) (*sftp.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, chans, reqs, err := ssh.NewClientConn(raw, addr, &ssh.ClientConfig{User: s.cfg.User, Auth: s.auth, HostKeyCallback: ssh.FixedHostKey(s.host),
+	conn, chans, reqs, err := ssh.NewClientConn(raw, addr, &ssh.ClientConfig{User: s.cfg.User, Auth: s.auth, HostKeyCallback: s.pinned,
 		HostKeyAlgorithms: []string{s.host.Type()}, Timeout: 20 * time.Second})
 	if err != nil {
+		if strings.Contains(err.Error(), "unable to authenticate") { // the library has no error value for it
+			err = fmt.Errorf("%w: %w", ErrLogin, err)
+		}
 		return nil, errors.Join(err, ignoreClosed(raw.Close()))
 	}
 	cl := ssh.NewClient(conn, chans, reqs)

@@ -36,6 +36,9 @@ var (
 	ErrForeign = errors.New("the storage place holds something else already")
 	ErrRetired = errors.New("the storage place was retired")
 	ErrDamaged = errors.New("what was read back differs from what was written")
+	ErrLogin   = errors.New("the storage place does not accept the name or the secret")
+	ErrHostKey = errors.New("another server answers: its host key is not the one that was given")
+	ErrKey     = errors.New("a key or certificate cannot be read")
 )
 
 const tempSuffix = ".part"

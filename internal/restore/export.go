@@ -78,7 +78,7 @@ func (d *Door) narrow(ctx context.Context, scope record.Scope, sel Selection) (r
 		}
 	}
 	for _, id := range sel.Containers {
-		info, err := d.d.Catalog.Container(ctx, scope, id)
+		info, err := d.d.Catalog.Container(ctx, scope, id, sel.AsOf)
 		if err != nil {
 			return scope, err
 		}
@@ -94,14 +94,14 @@ func (d *Door) narrow(ctx context.Context, scope record.Scope, sel Selection) (r
 // container, the attached files, a SHA-256 manifest over everything, and what
 // is needed to verify every line offline. progress may be nil.
 func (d *Door) Export(ctx context.Context, rq Request, sel Selection, lang i18n.Lang, sink Sink, progress func(items int64)) (Summary, error) {
-	scope, err := d.enter(ctx, rq, policy.Export, "export.run", "export", map[string]string{"kinds": fmt.Sprint(sel.Kinds), "depts": fmt.Sprint(sel.Depts), "containers": strconv.Itoa(len(sel.Containers))})
+	scope, err := d.enterAt(ctx, rq, policy.Export, "export.run", "export", sel.AsOf, map[string]string{"kinds": fmt.Sprint(sel.Kinds), "depts": fmt.Sprint(sel.Depts), "containers": strconv.Itoa(len(sel.Containers))})
 	if err != nil {
 		return Summary{}, err
 	}
 	if scope, err = d.narrow(ctx, scope, sel); err != nil {
 		return Summary{}, err
 	}
-	x := &exporter{d: d, ctx: ctx, sink: sink, lang: lang, scope: scope, began: time.Now(), progress: progress,
+	x := &exporter{d: d, ctx: ctx, sink: sink, lang: lang, scope: scope, asOf: sel.AsOf, began: time.Now(), progress: progress,
 		names: map[string]bool{}, commits: map[uint64]bool{}, spaces: map[string]string{}}
 	err = d.d.Catalog.Select(ctx, scope, sel.AsOf, sel.From, sel.To, 2000, x.batch)
 	if err == nil {
@@ -123,6 +123,7 @@ type exporter struct {
 	sink     Sink
 	lang     i18n.Lang
 	scope    record.Scope
+	asOf     uint64
 	began    time.Time
 	progress func(int64)
 
@@ -231,7 +232,7 @@ func (x *exporter) next(it *Item) error {
 	if err := x.closeContainer(); err != nil {
 		return err
 	}
-	info, err := x.d.d.Catalog.Container(x.ctx, x.scope, it.Container)
+	info, err := x.d.container(x.ctx, x.scope, it.Container, x.asOf)
 	if err != nil {
 		return err
 	}

@@ -141,7 +141,7 @@ func (d *Door) StartRestore(ctx context.Context, rq Request, sel Selection) (*Jo
 	if client == nil {
 		return nil, ErrUnbound
 	}
-	scope, err := d.enter(ctx, rq, policy.Restore, "restore.request", "restore", map[string]string{"kinds": fmt.Sprint(sel.Kinds), "depts": fmt.Sprint(sel.Depts), "containers": strconv.Itoa(len(sel.Containers))})
+	scope, err := d.enterAt(ctx, rq, policy.Restore, "restore.request", "restore", sel.AsOf, map[string]string{"kinds": fmt.Sprint(sel.Kinds), "depts": fmt.Sprint(sel.Depts), "containers": strconv.Itoa(len(sel.Containers))})
 	if err != nil {
 		return nil, err
 	}
@@ -255,7 +255,7 @@ func (d *Door) plan(ctx context.Context, scope record.Scope, sel Selection) (pla
 	err := d.d.Catalog.Select(ctx, scope, sel.AsOf, sel.From, sel.To, 5000, func(hits []catalog.Hit) error {
 		for _, h := range hits {
 			if n := len(p.containers); n == 0 || p.containers[n-1].info.CatalogID != h.Container {
-				info, err := d.d.Catalog.Container(ctx, scope, h.Container)
+				info, err := d.container(ctx, scope, h.Container, sel.AsOf)
 				if err != nil {
 					return err
 				}

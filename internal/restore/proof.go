@@ -22,7 +22,7 @@ func (d *Door) Blob(ctx context.Context, rq Request, id int64, n int, download b
 	if err != nil {
 		return nil, record.Blob{}, err
 	}
-	hit, err := d.d.Catalog.Get(ctx, scope, id)
+	hit, err := d.d.Catalog.Get(ctx, scope, id, 0)
 	if err != nil {
 		return nil, record.Blob{}, err
 	}
@@ -43,7 +43,7 @@ func (d *Door) Proof(ctx context.Context, rq Request, id int64) (*audit.Proof, e
 	if err != nil {
 		return nil, err
 	}
-	hit, err := d.d.Catalog.Get(ctx, scope, id)
+	hit, err := d.d.Catalog.Get(ctx, scope, id, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -138,14 +138,18 @@ func blindText(s string) string {
 
 // Containers lists what the reader may see, as of a commit (0 = now).
 func (d *Door) Containers(ctx context.Context, rq Request, kind record.Kind, asOf uint64) ([]catalog.ContainerInfo, error) {
-	scope, err := d.enter(ctx, rq, policy.Read, "view", "list/"+string(kind), nil)
+	scope, err := d.enterAt(ctx, rq, policy.Read, "view", "list/"+string(kind), asOf, nil)
 	if err != nil {
 		return nil, err
 	}
 	if kind != "" {
 		scope = only(scope, kind)
 	}
-	return d.d.Catalog.Containers(ctx, scope, asOf)
+	list, err := d.d.Catalog.Containers(ctx, scope, asOf)
+	for i := range list {
+		d.asThen(ctx, &list[i])
+	}
+	return list, err
 }
 
 func only(s record.Scope, k record.Kind) record.Scope {
@@ -180,12 +184,12 @@ type Page struct {
 
 // Page opens a stretch of a container.
 func (d *Door) Page(ctx context.Context, rq Request, q catalog.PageQuery) (Page, error) {
-	scope, err := d.enter(ctx, rq, policy.Read, "view", ref("container", q.Container), nil)
+	scope, err := d.enterAt(ctx, rq, policy.Read, "view", ref("container", q.Container), q.AsOf, nil)
 	if err != nil {
 		return Page{}, err
 	}
 	var p Page
-	if p.Container, err = d.d.Catalog.Container(ctx, scope, q.Container); err != nil {
+	if p.Container, err = d.container(ctx, scope, q.Container, q.AsOf); err != nil {
 		return p, err
 	}
 	limit := q.Limit
@@ -263,17 +267,18 @@ func (d *Door) read(ctx context.Context, h catalog.Hit) (record.Record, error) {
 	return d.d.Archive.Read(ctx, loc)
 }
 
-// Item opens one record version with all its versions, oldest first.
-func (d *Door) Item(ctx context.Context, rq Request, id int64) (Item, []Item, error) {
-	scope, err := d.enter(ctx, rq, policy.Read, "view", ref("record", id), nil)
+// Item opens one record version with all the versions it had at a commit (0 =
+// now), oldest first.
+func (d *Door) Item(ctx context.Context, rq Request, id int64, asOf uint64) (Item, []Item, error) {
+	scope, err := d.enterAt(ctx, rq, policy.Read, "view", ref("record", id), asOf, nil)
 	if err != nil {
 		return Item{}, nil, err
 	}
-	hit, err := d.d.Catalog.Get(ctx, scope, id)
+	hit, err := d.d.Catalog.Get(ctx, scope, id, asOf)
 	if err != nil {
 		return Item{}, nil, err
 	}
-	hits, err := d.d.Catalog.Versions(ctx, scope, id)
+	hits, err := d.d.Catalog.Versions(ctx, scope, id, asOf)
 	if err != nil {
 		return Item{}, nil, err
 	}
@@ -291,10 +296,10 @@ func (d *Door) Item(ctx context.Context, rq Request, id int64) (Item, []Item, er
 
 // Container gives the name of a container the reader may see; it writes no
 // entry of its own, because it goes with a page that did.
-func (d *Door) Container(ctx context.Context, rq Request, id int64) (catalog.ContainerInfo, error) {
+func (d *Door) Container(ctx context.Context, rq Request, id int64, asOf uint64) (catalog.ContainerInfo, error) {
 	scope, err := policy.Allow(rq.Subject, policy.Read, rq.Purpose, d.d.Now(), func(ids []int64) []int64 { return d.expand(ctx, ids) })
 	if err != nil {
 		return catalog.ContainerInfo{}, err
 	}
-	return d.d.Catalog.Container(ctx, scope, id)
+	return d.container(ctx, scope, id, asOf)
 }

@@ -27,7 +27,7 @@ const CountLimit = 10000
 // query's words never reach the log, only their hash.
 func (d *Door) Search(ctx context.Context, rq Request, text string, q catalog.Query) (Result, error) {
 	q.Expr = catalog.ParseExpr(text)
-	scope, err := d.enter(ctx, rq, policy.Search, "search", "query/"+blindText(text), nil)
+	scope, err := d.enterAt(ctx, rq, policy.Search, "search", "query/"+blindText(text), q.AsOf, nil)
 	if err != nil {
 		return Result{}, err
 	}

@@ -220,6 +220,9 @@ func (s *Sweep) Preview(ctx context.Context) (keep, drop []Verdict, err error) {
 	return keep, drop, nil
 }
 
+// Alarmed reports that an alarm stops the sweep.
+func (s *Sweep) Alarmed(ctx context.Context) (bool, error) { return s.d.Alarm(ctx) }
+
 // batch bounds how long the archive's snapshots are held at a time.
 const batch = 50
 

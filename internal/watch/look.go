@@ -108,7 +108,7 @@ func random(counts *[256]uint32, n int) bool {
 	if n < 512 {
 		return false // too short to tell
 	}
-	return entropy(counts, n) > 8-255/(2*math.Ln2*float64(n))*1.25-0.02
+	return entropy(counts, n) > 8-255/(2*math.Ln2*float64(n))*1.5-0.02
 }
 
 // magics are the first bytes of common formats, at an offset.

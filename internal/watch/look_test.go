@@ -4,18 +4,20 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
-	"crypto/rand"
 	"fmt"
 	"image"
 	"image/color"
 	"image/jpeg"
 	"image/png"
-	mrand "math/rand/v2"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
 
-func noise(n int) []byte { b := make([]byte, n); rand.Read(b); return b }
+// chances is seeded, so that a failure comes back.
+var chances = rand.NewChaCha8([32]byte{1})
+
+func noise(n int) []byte { b := make([]byte, n); chances.Read(b); return b }
 
 func prose(n int) []byte {
 	return bytes.Repeat([]byte("月結對數表，請於本週五前覆核並簽署。Please check the totals.\r\n"), n/80+1)[:n]
@@ -40,7 +42,7 @@ func office(t *testing.T) []byte {
 func pictures(t *testing.T) (jpg, pngs []byte) {
 	m := image.NewRGBA(image.Rect(0, 0, 300, 300))
 	for i := range 300 * 300 {
-		m.Set(i%300, i/300, color.RGBA{byte(i), byte(mrand.N(256)), byte(i / 300), 255})
+		m.Set(i%300, i/300, color.RGBA{byte(i), byte(rand.N(256)), byte(i / 300), 255})
 	}
 	var a, b bytes.Buffer
 	if err := jpeg.Encode(&a, m, nil); err != nil {
@@ -55,7 +57,7 @@ func pictures(t *testing.T) (jpg, pngs []byte) {
 func look(b []byte) *Look {
 	var l Look
 	for rest := b; len(rest) > 0; { // in pieces, as a download comes
-		n := min(1+mrand.N(9000), len(rest))
+		n := min(1+rand.N(9000), len(rest))
 		l.Write(rest[:n])
 		rest = rest[n:]
 	}

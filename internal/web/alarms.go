@@ -149,7 +149,7 @@ func (s *Server) alarmPlaces(c echo.Context, p *templates.Alarm, a *watch.Alarm)
 		if x.Container != 0 {
 			row.Name = w.t("alarm.unnamed", "n", i+1)
 			if p.Names {
-				if info, err := s.d.Door.Container(ctx, s.request(c), x.Container); err == nil {
+				if info, err := s.d.Door.Container(ctx, s.request(c), x.Container, 0); err == nil {
 					row.Name = w.title(info)
 				}
 			}

@@ -58,14 +58,21 @@ func (s *Server) readAsOf(c echo.Context) (asOf, error) {
 			a.moved += "?" + q.Encode()
 		}
 	}
-	if v := c.QueryParam("as_of"); v != "" {
-		n, err := strconv.ParseUint(v, 10, 63)
+	if when := c.QueryParam("when"); when != "" {
+		seq, err := s.commitAt(c, when)
 		if err != nil {
-			return a, echo.NewHTTPError(http.StatusBadRequest, "as_of")
+			return a, err
 		}
-		a.seq = n
+		q := c.QueryParams()
+		for _, k := range []string{"when", "before", "after", "near"} {
+			q.Del(k)
+		}
+		q.Set("as_of", strconv.FormatUint(seq, 10))
+		a.moved = c.Request().URL.Path + "?" + q.Encode()
 	}
-	return a, nil
+	var err error
+	a.seq, err = readSeq(c)
+	return a, err
 }
 
 func (a *asOf) param() string {
@@ -79,6 +86,9 @@ func (a *asOf) param() string {
 func (s *Server) asOfBar(c echo.Context, a asOf, hidden ...templates.Kept) templates.AsOf {
 	w := s.words(c)
 	bar := templates.AsOf{Action: c.Request().URL.Path, Hidden: hidden}
+	if t := s.timeOf(a.seq); a.seq != 0 && !t.IsZero() {
+		bar.When = t.In(i18n.Macau).Format(whenLayout)
+	}
 	if a.err != nil {
 		bar.Err = s.broken(c, "points", a.err).Broken
 		return bar
@@ -267,7 +277,7 @@ func (s *Server) container(c echo.Context) error {
 	if policy.May(rq.Subject, policy.Restore, w.now) {
 		export = query("/restore", "kind", string(k), "container", strconv.FormatInt(id, 10), "as_of", a.param(), "step", "2")
 	}
-	find := query("/search", "in", strconv.FormatInt(id, 10))
+	find := query("/search", "as_of", a.param(), "in", strconv.FormatInt(id, 10))
 	line := w.t("thread.line", "n", w.n(info.Items), "dept", or(names[info.Dept], w.t("archive.nodept")))
 	if info.Private {
 		line = w.t("thread.line.private", "n", w.n(info.Items))
@@ -288,7 +298,7 @@ func (s *Server) container(c echo.Context) error {
 			}
 			m.Hit = it.ID == near
 			if m.Hit {
-				p.Selected = s.proofCard(c, it, 0)
+				p.Selected = s.proofCard(c, it, 0, a.param())
 			}
 			p.Messages = append(p.Messages, m)
 		}
@@ -331,7 +341,7 @@ func recordPath(id int64) string { return "/record/" + strconv.FormatInt(id, 10)
 
 // item is an item of a list.
 func (w words) item(it restore.Item, asOf string) templates.ItemRow {
-	row := templates.ItemRow{Href: recordPath(it.ID), Icon: hitIcons[it.Kind], Title: or(it.Doc.Title, w.t("items.untitled")), When: w.moment(it.Time), State: ui.Safe, Word: w.t("state.kept")}
+	row := templates.ItemRow{Href: query(recordPath(it.ID), "as_of", asOf), Icon: hitIcons[it.Kind], Title: or(it.Doc.Title, w.t("items.untitled")), When: w.moment(it.Time), State: ui.Safe, Word: w.t("state.kept")}
 	var size int64
 	for _, b := range it.Record.Blobs {
 		size += b.Size
@@ -373,7 +383,7 @@ func (w words) message(it restore.Item, reveal func(string) string, asOf string)
 		reveal = mask
 	}
 	d := it.Doc
-	m := templates.Message{ID: strconv.FormatInt(it.ID, 10), Anchor: "m" + strconv.FormatInt(it.ID, 10), Author: it.Author, When: w.moment(it.Time), Title: reveal(d.Title), Href: recordPath(it.ID)}
+	m := templates.Message{ID: strconv.FormatInt(it.ID, 10), Anchor: "m" + strconv.FormatInt(it.ID, 10), Author: it.Author, When: w.moment(it.Time), Title: reveal(d.Title), Href: query(recordPath(it.ID), "as_of", asOf)}
 	m.When.Text = w.l.Clock(it.Time)
 	if it.Damage != nil {
 		m.Author, m.Damage = or(m.Author, w.t("thread.unknown")), w.t("thread.damaged")

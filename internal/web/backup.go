@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
-	"github.com/robfig/cron/v3"
 
 	"farol/internal/audit"
 	"farol/internal/backup"
@@ -138,7 +137,7 @@ func (s *Server) backupPage(c echo.Context) templates.Backup {
 		p.Gaps = append(p.Gaps, w.gap(g))
 	}
 	p.GapsMore = len(f.gaps) == gapLimit
-	p.Night, p.Week = s.cron(c, settings.ScheduleNight, backup.DefaultNight), s.cron(c, settings.ScheduleWeek, backup.DefaultWeek)
+	p.Schedules = s.schedules(c, p.Configure)
 	return p
 }
 
@@ -197,32 +196,4 @@ func (s *Server) backupPause(c echo.Context) error {
 	}
 	s.stale()
 	return seeOther(c, "/backup?done="+said)
-}
-
-func (s *Server) backupSchedule(c echo.Context) error {
-	w := s.words(c)
-	night, week := strings.TrimSpace(c.FormValue("incremental")), strings.TrimSpace(c.FormValue("full"))
-	var problems []ui.Problem
-	bad := func(field, text string) string {
-		if _, err := cron.ParseStandard(text); err == nil && !strings.Contains(text, "TZ=") {
-			return ""
-		}
-		said := w.t("backup.cron.bad")
-		problems = append(problems, ui.Problem{Field: field, Text: said})
-		return said
-	}
-	nightErr, weekErr := bad("incremental", night), bad("full", week)
-	if len(problems) > 0 {
-		p := s.backupPage(c)
-		p.Night, p.Week, p.NightErr, p.WeekErr, p.Problems = night, week, nightErr, weekErr, problems
-		return render(c, http.StatusUnprocessableEntity, p)
-	}
-	if err := s.note(c, audit.Event{Operation: "config.change", Object: "setting/schedule", Outcome: "ok"}); err != nil {
-		return err
-	}
-	if err := s.d.Settings.Set(c.Request().Context(), map[string]string{settings.ScheduleNight: night, settings.ScheduleWeek: week}); err != nil {
-		return err
-	}
-	s.stale()
-	return seeOther(c, "/backup?done=schedule")
 }

@@ -224,6 +224,8 @@ func (s *Server) storagePanel(c echo.Context, f facts) templates.Storage {
 	}
 	out := templates.Storage{Line: w.t("storage.line", "used", w.l.Size(used), "total", w.l.Size(total)), State: ui.Safe, Health: w.t("storage.ok", "free", w.l.Size(free))}
 	out.Full = w.t("storage.points", "n", w.n(int64(f.health.Points)))
+	out.More = policy.May(visitOf(c).subject(), policy.Operate, w.now)
+	out.Outlook, out.Pace = w.outlook(f.health.Outlook)
 	if f.full() {
 		out.State, out.Health = ui.Danger, w.t("storage.full")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -83,6 +84,13 @@ type machine struct {
 	broken   error // of Health and Coverage
 	finished bool
 	consents []string
+	copies   []Copy
+	added    []NewCopy
+	refuse   error // of AddCopy and RetireCopy
+	acts     []string
+	rules    Rules
+	alarm    bool
+	verdicts []Verdict
 }
 
 func (m *machine) Claim() *auth.Claim                     { return m.claim }
@@ -142,6 +150,55 @@ func (m *machine) Points(ctx context.Context) ([]Point, error) {
 	return out, err
 }
 
+func (m *machine) Copies(context.Context) ([]Copy, error) { return m.copies, m.broken }
+func (m *machine) AddCopy(_ context.Context, by string, n NewCopy) error {
+	if m.refuse == nil {
+		m.added = append(m.added, n)
+	}
+	return m.refuse
+}
+func (m *machine) VerifyCopy(_ context.Context, by, id string) error {
+	m.acts = append(m.acts, by+" verify "+id)
+	return nil
+}
+func (m *machine) RetireCopy(_ context.Context, by, id string, erase, forget bool) error {
+	if m.refuse == nil {
+		m.acts = append(m.acts, fmt.Sprint(by, " retire ", id, " ", erase, " ", forget))
+	}
+	return m.refuse
+}
+
+func (m *machine) Retention(context.Context) (Retention, error) {
+	return Retention{Rules: m.rules, Stopped: m.alarm}, nil
+}
+func (m *machine) PlanPoints(_ context.Context, r Rules) ([]Verdict, error) {
+	if r.All < 1 || r.Daily < r.All {
+		return nil, &i18n.Error{ID: "points.rules.bad"}
+	}
+	out := append([]Verdict(nil), m.verdicts...)
+	for i := range out {
+		if out[i].Why = "all"; i >= r.All {
+			out[i].Why, out[i].Goes = "expired", true
+		}
+	}
+	return out, nil
+}
+func (m *machine) KeepRules(ctx context.Context, by string, r Rules) error {
+	if _, err := m.PlanPoints(ctx, r); err != nil {
+		return err
+	}
+	m.rules = r
+	return nil
+}
+func (m *machine) HoldPoint(_ context.Context, by, id, reason string) error {
+	m.acts = append(m.acts, by+" hold "+id+" "+reason)
+	return nil
+}
+func (m *machine) UnholdPoint(_ context.Context, by, id string) error {
+	m.acts = append(m.acts, by+" unhold "+id)
+	return nil
+}
+
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	ctx, dir := t.Context(), t.TempDir()
@@ -189,7 +246,7 @@ func newHouse(t *testing.T) *house {
 	go func() { ended <- engine.Run(rctx) }()
 	door := restore.New(restore.Deps{Archive: arch, Audit: log, Catalog: cat, Connectors: byKind, People: engine.People(), Client: func() *dingtalk.Client { return client },
 		Operator: func(ctx context.Context) (string, error) { return set.Get(ctx, settings.Operator) }, Readers: func(context.Context) ([]string, error) { return nil, nil }, LogKey: vkey, Now: h.clock.now})
-	h.mach = &machine{h: h, claim: auth.NewClaim(), archive: arch, health: Health{Places: []Place{{Path: "/data", Total: 1000, Free: 900, Used: 50}}}}
+	h.mach = &machine{h: h, rules: Rules{7, 90, 731, 3653, 3, 6}, claim: auth.NewClaim(), archive: arch, health: Health{Places: []Place{{Path: "/data", Total: 1000, Free: 900, Used: 50}}}}
 	h.alarms = watch.New(watch.Deps{Control: control, Archive: arch, Audit: log, Catalog: cat, Box: box, Now: h.clock.now})
 	h.Server, err = New(Deps{Watch: h.alarms, Accounts: accounts, Door: door, Engine: engine, Settings: set, Audit: log, Catalog: cat, Machine: h.mach, Now: h.clock.now, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
 	must(err)

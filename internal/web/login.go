@@ -113,7 +113,7 @@ func (s *Server) askStepUp(c echo.Context) error {
 		return err
 	}
 	for _, name := range sorted(form) {
-		if name == "totp" || name == "next" || name == "again" {
+		if name == "totp" || name == "next" || name == "again" || strings.Contains(name, "secret") { // a secret is never in a page: it is asked again
 			continue
 		}
 		for _, value := range form[name] {

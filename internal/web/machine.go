@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"farol/internal/auth"
+	"farol/internal/growth"
 	"farol/internal/record"
 	"farol/internal/verify"
 )
@@ -33,6 +34,22 @@ type Machine interface {
 	Verify(ctx context.Context, by string) error // starts an integrity check; Health tells
 	Verified(ctx context.Context) (Verified, error)
 	Points(ctx context.Context) ([]Point, error) // points in time that can be looked at
+
+	// Retention of points. PlanPoints changes nothing; a point has another id
+	// after it was held or let go.
+	Retention(ctx context.Context) (Retention, error)
+	PlanPoints(ctx context.Context, r Rules) ([]Verdict, error)
+	KeepRules(ctx context.Context, by string, r Rules) error
+	HoldPoint(ctx context.Context, by, id, reason string) error
+	UnholdPoint(ctx context.Context, by, id string) error
+
+	// Further copies. Verifying and retiring go on by themselves; Copies tells.
+	Copies(ctx context.Context) ([]Copy, error)
+	AddCopy(ctx context.Context, by string, n NewCopy) error
+	VerifyCopy(ctx context.Context, by, id string) error
+	// RetireCopy ends the use of a place; forget is for one that does not come
+	// back.
+	RetireCopy(ctx context.Context, by, id string, erase, forget bool) error
 }
 
 // Binding is what an administrator types to bind DingTalk.
@@ -72,9 +89,32 @@ type Offsite struct {
 
 // Point is a moment the archive can be seen at.
 type Point struct {
-	Seq  uint64
-	Time time.Time
-	Note string
+	ID      string
+	Seq     uint64
+	Time    time.Time
+	Records int64
+	Bytes   int64
+	Held    string // the reason why it must stay, "" = it need not
+}
+
+// Rules say for how many days points stay, and between which hours of the
+// night in Macau they go.
+type Rules struct {
+	All, Daily, Weekly, Monthly int
+	From, To                    int
+}
+
+// Retention is the rules that hold; Stopped while an alarm stands.
+type Retention struct {
+	Rules
+	Stopped bool
+}
+
+// Verdict is what rules say of a point.
+type Verdict struct {
+	Point
+	Why  string // message id below "retention."
+	Goes bool
 }
 
 // Verified is what was read back: the last runs, newest first, and the parts
@@ -96,6 +136,7 @@ type Health struct {
 	JournalBytes   int64
 	JournalCommits int64
 	LastFold       time.Time
+	Outlook        growth.Outlook // when the archive's disk is full
 	Points         int
 	Damage         int
 
@@ -105,4 +146,35 @@ type Health struct {
 	CheckTook             time.Duration
 	CheckedRecords        int64
 	CheckedBytes          int64
+}
+
+// NewCopy is what an administrator types to add a further copy.
+type NewCopy struct {
+	Kind, Name, Path           string // kind: dir, s3, sftp
+	Host, Bucket, Region, User string
+	Secret, HostKey, CA        string
+	Plain                      bool
+	Country, Filing            string
+}
+
+// Copy is a further copy of the archive as people may see it: no secret.
+type Copy struct {
+	ID, Name, Kind, Where string
+	Country, Filing       string
+	State                 string // new, filling, current, waiting, retired
+	Done, Total           int64
+	Free, Size            int64 // of its disk, 0 where nobody says
+	Answer, Whole         time.Time
+	Verified              time.Time
+	VerifiedFiles         int64
+	VerifiedDamaged       int
+	SameDisk              bool   // as the archive
+	Problem               string // message id; ".advice" says what to do
+
+	Work                string // verify, retire, "" nothing
+	WorkDone, WorkTotal int64
+	WorkProblem         string // message id: why the last one did not end well
+
+	Ended  time.Time // when it was retired
+	Erased bool
 }

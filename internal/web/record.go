@@ -44,29 +44,37 @@ func (s *Server) showRecord(c echo.Context, reveal func(string) string) error {
 	if err != nil {
 		return err
 	}
-	it, versions, err := s.d.Door.Item(ctx, rq, id)
+	asOf, err := readSeq(c)
 	if err != nil {
 		return err
 	}
-	info, err := s.d.Door.Container(ctx, rq, it.Container)
+	at := ""
+	if asOf > 0 {
+		at = strconv.FormatUint(asOf, 10)
+	}
+	it, versions, err := s.d.Door.Item(ctx, rq, id, asOf)
+	if err != nil {
+		return err
+	}
+	info, err := s.d.Door.Container(ctx, rq, it.Container, asOf)
 	if err != nil {
 		return err
 	}
 	holder := w.title(info)
 	p := templates.Record{Shell: s.shell(c, holder, archivePath(it.Kind)), Kind: w.kind(it.Kind), KindHref: archivePath(it.Kind), Holder: holder,
-		Container: query(archivePath(it.Kind)+"/"+strconv.FormatInt(it.Container, 10), "near", strconv.FormatInt(it.ID, 10)), Class: int(it.Class), ClassName: w.class(it.Class), Purpose: w.purpose(string(rq.Purpose)),
-		CanTake: policy.May(rq.Subject, policy.Export, w.now), Message: w.message(it, reveal, "")}
+		Container: query(archivePath(it.Kind)+"/"+strconv.FormatInt(it.Container, 10), "as_of", at, "near", strconv.FormatInt(it.ID, 10)), Class: int(it.Class), ClassName: w.class(it.Class), Purpose: w.purpose(string(rq.Purpose)),
+		CanTake: policy.May(rq.Subject, policy.Export, w.now), Message: w.message(it, reveal, at)}
 	p.Message.Note = false
 	p.Message.When = w.full(it.Time)
 	p.Heading = or(p.Message.Title, w.t("record.heading", "who", p.Message.Author, "when", w.moment(it.Time).Text))
 	if masked(it, w, reveal) {
-		p.Reveal = recordPath(id) + "/reveal"
+		p.Reveal = query(recordPath(id)+"/reveal", "as_of", at)
 	}
-	card := s.proofCard(c, it, len(versions))
+	card := s.proofCard(c, it, len(versions), at)
 	p.Proof = *card
 	before := ""
 	for i, v := range versions {
-		row := templates.Version{Number: w.t("record.version", "n", i+1), Href: recordPath(v.ID), Here: v.ID == it.ID, Kept: s.keptAt(w, v.Seq)}
+		row := templates.Version{Number: w.t("record.version", "n", i+1), Href: query(recordPath(v.ID), "as_of", at), Here: v.ID == it.ID, Kept: s.keptAt(w, v.Seq)}
 		row.What = w.change(v, i)
 		body := reveal(v.Doc.Text())
 		row.Body = changed(before, body)
@@ -147,9 +155,9 @@ func (s *Server) keptAt(w words, seq uint64) ui.Moment {
 }
 
 // proofCard says what shows that the item is as it was.
-func (s *Server) proofCard(c echo.Context, it restore.Item, versions int) *templates.ProofCard {
+func (s *Server) proofCard(c echo.Context, it restore.Item, versions int, at string) *templates.ProofCard {
 	w := s.words(c)
-	card := &templates.ProofCard{Sent: w.full(it.Time).Text, Kept: s.keptAt(w, it.Seq).Text, Href: recordPath(it.ID), Versions: w.t("proof.versions")}
+	card := &templates.ProofCard{Sent: w.full(it.Time).Text, Kept: s.keptAt(w, it.Seq).Text, Href: query(recordPath(it.ID), "as_of", at), Versions: w.t("proof.versions")}
 	if versions > 0 {
 		card.Versions = w.t("record.versions.count", "n", versions)
 	}

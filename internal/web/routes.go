@@ -23,6 +23,10 @@ import (
 //	POST /purpose         purpose next
 //	POST /scope           include… save=1, or include… toggle=<dept>:<kind>
 //	POST /backup/start    mode=full|incremental           POST /backup/cancel, /backup/pause paused=0|1
+//	POST /storage/add     kind=dir|s3|sftp name path host bucket region user secret host_key ca plain=1 country filing
+//	POST /storage/<id>/verify, /storage/<id>/retire files=keep|erase|forget
+//	GET  /points          page, or all daily weekly monthly from to: a preview of these rules
+//	POST /points/rules    all daily weekly monthly from to   POST /points/<id>/hold reason, /points/<id>/unhold
 //	GET  /search          q kind dept from to in before
 //	POST /alarms/<id>     note
 //	POST /restore/run     kind dept container as_of from to target=zip|dingtalk
@@ -104,6 +108,17 @@ func (s *Server) routes() []route {
 		{"POST", "/backup/cancel", s.backupCancel, operate},
 		{"POST", "/backup/pause", s.backupPause, configure},
 		{"POST", "/backup/schedule", s.backupSchedule, configure.andFresh()},
+		{"GET", "/points", s.points, operate},
+		{"POST", "/points/rules", s.pointsRules, configure.andFresh()},
+		{"GET", "/points/:id", s.pointForm, operate},
+		{"POST", "/points/:id/hold", s.pointHold, configure.andFresh()},
+		{"POST", "/points/:id/unhold", s.pointUnhold, configure.andFresh()},
+		{"GET", "/storage", s.places, operate},
+		{"GET", "/storage/add", s.copyForm, configure.andFresh()},
+		{"POST", "/storage/add", s.copyAdd, configure.andFresh()},
+		{"POST", "/storage/:id/verify", s.copyVerify, configure},
+		{"GET", "/storage/:id/retire", s.retireForm, configure},
+		{"POST", "/storage/:id/retire", s.copyRetire, configure.andFresh()},
 		{"GET", "/events/backup", s.backupEvents, operate},
 		{"GET", "/events/backup/short", s.backupEventsShort, operate},
 		{"GET", "/api/progress", s.apiProgress, operate},

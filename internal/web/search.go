@@ -74,9 +74,23 @@ func (s *Server) search(c echo.Context) error {
 			p.Filters++
 		}
 	}
-	q := catalog.Query{Limit: searchPage, Before: number(c, "before"), Container: number(c, "in")}
+	a, err := s.readAsOf(c)
+	if err != nil {
+		return err
+	}
+	if a.moved != "" {
+		return c.Redirect(http.StatusSeeOther, a.moved)
+	}
+	asOf, kept := a.seq, []templates.Kept(nil)
+	for _, k := range []string{"q", "kind", "dept", "from", "to", "in"} {
+		if x := c.QueryParam(k); x != "" {
+			kept = append(kept, templates.Kept{Name: k, Value: x})
+		}
+	}
+	p.AsOf = s.asOfBar(c, a, kept...)
+	q := catalog.Query{Limit: searchPage, Before: number(c, "before"), Container: number(c, "in"), AsOf: asOf}
 	if q.Container != 0 {
-		info, err := s.d.Door.Container(ctx, rq, q.Container)
+		info, err := s.d.Door.Container(ctx, rq, q.Container, asOf)
 		if err != nil {
 			return err
 		}
@@ -120,30 +134,30 @@ func (s *Server) search(c echo.Context) error {
 	for _, it := range res.Items {
 		where, ok := names[it.Container]
 		if !ok {
-			info, err := s.d.Door.Container(ctx, rq, it.Container)
+			info, err := s.d.Door.Container(ctx, rq, it.Container, asOf)
 			if err != nil && !errors.Is(err, restore.ErrNotFound) {
 				return err
 			}
 			where = w.title(info)
 			names[it.Container] = where
 		}
-		p.Hits = append(p.Hits, w.hit(it, where))
+		p.Hits = append(p.Hits, w.hit(it, where, c.QueryParam("as_of")))
 	}
 	if res.Next != 0 {
-		p.Next = query("/search", "q", text, "kind", kind, "dept", dept, "from", from, "to", to, "in", c.QueryParam("in"), "before", strconv.FormatInt(res.Next, 10))
+		p.Next = query("/search", "as_of", c.QueryParam("as_of"), "q", text, "kind", kind, "dept", dept, "from", from, "to", to, "in", c.QueryParam("in"), "before", strconv.FormatInt(res.Next, 10))
 	}
 	p.Histogram = w.histogram(res.Items)
 	return render(c, http.StatusOK, p)
 }
 
 // hit is a found record with its words marked.
-func (w words) hit(it restore.Item, where string) templates.Hit {
-	h := templates.Hit{Icon: hitIcons[it.Kind], Kind: w.kind(it.Kind), Href: recordPath(it.ID), Where: where, Who: it.Author, When: w.moment(it.Time), Parts: snippet(mask(it.Shown), it.Spans)}
+func (w words) hit(it restore.Item, where, at string) templates.Hit {
+	h := templates.Hit{Icon: hitIcons[it.Kind], Kind: w.kind(it.Kind), Href: query(recordPath(it.ID), "as_of", at), Where: where, Who: it.Author, When: w.moment(it.Time), Parts: snippet(mask(it.Shown), it.Spans)}
 	if it.Kind == record.Chat {
 		id := strconv.FormatInt(it.ID, 10)
-		h.Href = query(archivePath(it.Kind)+"/"+strconv.FormatInt(it.Container, 10), "near", id) + "#m" + id
+		h.Href = query(archivePath(it.Kind)+"/"+strconv.FormatInt(it.Container, 10), "as_of", at, "near", id) + "#m" + id
 		if it.Until != 0 { // an older version stands only on its own page
-			h.Href = recordPath(it.ID)
+			h.Href = query(recordPath(it.ID), "as_of", at)
 		}
 	}
 	switch {

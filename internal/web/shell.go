@@ -21,6 +21,9 @@ func (s *Server) shell(c echo.Context, title, here string) templates.Shell {
 	if !policy.May(sub, policy.Operate, w.now) { // the action would answer 403
 		sh.Say.Action = ""
 	}
+	if sh.Then = s.then(c); sh.Then != nil {
+		keepThen(sh.Nav, sh.Then.Seq)
+	}
 	if id := c.QueryParam("done"); id != "" {
 		sh.Toast = toast(w, id)
 	}
@@ -30,7 +33,7 @@ func (s *Server) shell(c echo.Context, title, here string) templates.Shell {
 // done are the acts that a page may speak of after a redirect; the address
 // carries only the name, so that nobody can put words into the page.
 var done = map[string]bool{"scope": true, "schedule": true, "paused": true, "resumed": true, "started": true, "cancelled": true, "look": true, "offsite": true, "verify": true,
-	"session": true, "purpose": true, "logcheck": true, "alarm": true}
+	"rules": true, "held": true, "unheld": true, "place": true, "placeverify": true, "placeretire": true, "session": true, "purpose": true, "logcheck": true, "alarm": true}
 
 func toast(w words, id string) *templates.Toast {
 	if !done[id] {
@@ -56,9 +59,9 @@ func (s *Server) nav(w words, sub policy.Subject, here string) []templates.NavIt
 	}
 	item := func(label, href string) templates.NavItem { return templates.NavItem{Label: w.t(label), Href: href} }
 	add(true, "nav.home", "lighthouse", "/")
-	var backups []templates.NavItem
+	backups := []templates.NavItem{item("nav.runs", "/backup"), item("nav.points", "/points"), item("nav.storage", "/storage")}
 	if can(policy.Configure) {
-		backups = []templates.NavItem{item("nav.runs", "/backup"), item("nav.scope", "/scope"), item("nav.consents", "/consents")}
+		backups = append(backups, item("nav.scope", "/scope"), item("nav.consents", "/consents"))
 	}
 	add(can(policy.Operate), "nav.backup", "database-backup", "/backup", backups...)
 	var kinds []templates.NavItem

@@ -80,6 +80,16 @@ func TestEveryValueHasItsWord(t *testing.T) {
 		add("verify.is.", st)
 	}
 	add("weekday.", "sun", "mon", "tue", "wed", "thu", "fri", "sat")
+	add("retention.", "newest", "held", "future", "all", "daily", "weekly", "monthly", "thinned", "expired")
+	for st := range copyStates {
+		add("places.state.", st)
+	}
+	for k := range copyIcons {
+		add("places.kind.", k)
+	}
+	for id := range addFields {
+		add("", id)
+	}
 	for _, e := range []error{policy.ErrDenied, restore.ErrNotFound, restore.ErrEmpty, restore.ErrDamaged, audit.ErrTampered, backup.ErrBusy, backup.ErrIdle, backup.ErrPaused, backup.ErrUnbound, restore.ErrUnbound} {
 		id := answerTo(e, i18n.EN).id
 		if id == "error.500" {
