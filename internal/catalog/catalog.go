@@ -38,6 +38,7 @@ type Catalog struct {
 	db    *db.DB
 	box   Box
 	blind *blinder
+	one   *sql.Stmt // what is known of one item
 
 	mu    sync.Mutex // guards below
 	segs  map[int64]string
@@ -66,6 +67,9 @@ func Open(ctx context.Context, path string, searchKey []byte, box Box, now func(
 	} else if err == nil && was != canary {
 		err = ErrStale
 	}
+	if err == nil {
+		c.one, err = d.Prepare(ctx, "SELECT id, ver, state FROM rec WHERE item=? AND until=0")
+	}
 	if err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -76,7 +80,7 @@ func Open(ctx context.Context, path string, searchKey []byte, box Box, now func(
 func (c *Catalog) canary() string { return c.blind.token('w', "canary") + "/" + TokenVersion }
 
 // Close closes the file.
-func (c *Catalog) Close() error { return c.db.Close() }
+func (c *Catalog) Close() error { return errors.Join(c.one.Close(), c.db.Close()) }
 
 // Copy writes a compact copy of the file to path.
 func (c *Catalog) Copy(ctx context.Context, path string) error { return c.db.Copy(ctx, path) }

@@ -281,9 +281,33 @@ func Ver(h record.Hash) int64 { return ver64(h) }
 // the answer. It is for the engine, which has no reader and needs no scope.
 func (c *Catalog) Known(ctx context.Context, refs []record.Ref) (map[record.Ref]Known, error) {
 	out := make(map[record.Ref]Known, len(refs))
-	if len(refs) == 0 {
-		return out, nil
+	var err error
+	switch len(refs) {
+	case 0:
+	case 1: // what most listings show when nothing happened
+		err = c.knownOne(ctx, refs[0], out)
+	default:
+		err = c.knownMany(ctx, refs, out)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("look up known items: %w", err)
+	}
+	return out, nil
+}
+
+func (c *Catalog) knownOne(ctx context.Context, ref record.Ref, out map[record.Ref]Known) error {
+	k := Known{Ref: ref}
+	err := c.one.QueryRowContext(ctx, c.blind.name("item", string(ref.Kind), ref.Container, ref.ID)).Scan(&k.ID, &k.Ver, &k.State)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		out[ref] = k
+	}
+	return err
+}
+
+func (c *Catalog) knownMany(ctx context.Context, refs []record.Ref, out map[record.Ref]Known) error {
 	by := make(map[int64]record.Ref, len(refs))
 	list := []byte{'['}
 	for _, ref := range refs {
@@ -292,12 +316,8 @@ func (c *Catalog) Known(ctx context.Context, refs []record.Ref) (map[record.Ref]
 		list = append(strconv.AppendInt(list, item, 10), ',')
 	}
 	list[len(list)-1] = ']'
-	err := c.db.View(ctx, func(tx *db.Tx) error {
-		query, arg := "SELECT item, id, ver, state FROM rec WHERE item IN (SELECT value FROM json_each(?)) AND until=0", any(string(list))
-		if len(by) == 1 { // what most listings show when nothing happened
-			query, arg = "SELECT item, id, ver, state FROM rec WHERE item=? AND until=0", c.blind.name("item", string(refs[0].Kind), refs[0].Container, refs[0].ID)
-		}
-		rows, err := tx.QueryContext(ctx, query, arg)
+	return c.db.View(ctx, func(tx *db.Tx) error {
+		rows, err := tx.QueryContext(ctx, "SELECT item, id, ver, state FROM rec WHERE item IN (SELECT value FROM json_each(?)) AND until=0", string(list))
 		if err != nil {
 			return err
 		}
@@ -313,10 +333,6 @@ func (c *Catalog) Known(ctx context.Context, refs []record.Ref) (map[record.Ref]
 		}
 		return rows.Err()
 	})
-	if err != nil {
-		return nil, fmt.Errorf("look up known items: %w", err)
-	}
-	return out, nil
 }
 
 // ContainerInfo is a container with its counts.

@@ -143,6 +143,12 @@ func (d *DB) Version() int64 { return d.version.Load() }
 // cannot be reset under it.
 func (d *DB) View(ctx context.Context, fn func(*Tx) error) error { return run(ctx, d.r, d.now(), fn) }
 
+// Prepare returns a statement for reading one thing very often: it needs no
+// transaction and is parsed once. The caller closes it before [DB.Close].
+func (d *DB) Prepare(ctx context.Context, query string) (*sql.Stmt, error) {
+	return d.r.PrepareContext(ctx, query)
+}
+
 func run(ctx context.Context, pool *sql.DB, now time.Time, fn func(*Tx) error) error {
 	tx, err := pool.BeginTx(ctx, nil)
 	if err != nil {
