@@ -39,6 +39,7 @@ check: ## what CI holds besides the tests: format, generated code, vet, staticch
 bench: all ## the figures we promise, beside restic's and kopia's (SCALE=ci|half|full)
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/restore
 	$(GO) test -run '^$$' -bench . ./internal/archive ./internal/audit ./internal/catalog
+	$(GO) test -run '^$$' -bench EventsCommitted -benchtime 1x ./internal/backup
 	$(GO) run ./cmd/bench -scale $(SCALE)
 
 generate: ## make the Go code of the templates

@@ -67,7 +67,7 @@ func main() {
 
 func run(ctx context.Context) error {
 	name := flag.String("scale", "ci", "ci, half or full: how much of the real sizes")
-	only := flag.String("only", "", "rows to run: bulk,same,commit,fold,day,limit (default all)")
+	only := flag.String("only", "", "rows to run: bulk,same,commit,fold,maintain,day (default all)")
 	dir := flag.String("dir", "", "where to work; put it on the disk that is to be measured (default: the system's temporary folder)")
 	b := &bench{}
 	flag.IntVar(&b.rounds, "rounds", 3, "interleaved rounds")
@@ -92,7 +92,7 @@ func run(ctx context.Context) error {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context) error
-	}{{"bulk", b.bulk}, {"same", b.same}, {"commit", b.commit}, {"fold", b.fold}, {"day", b.day}} {
+	}{{"bulk", b.bulk}, {"same", b.same}, {"commit", b.commit}, {"fold", b.fold}, {"maintain", b.maintain}, {"day", b.day}} {
 		if !want(part.name) {
 			continue
 		}

@@ -38,7 +38,7 @@ type job struct {
 
 var jobs = map[string]func(context.Context, job) (any, error){
 	"init": initArchive, "files": putFiles, "records": putRecords, "restore": restoreAll, "copy": plainCopy, "limit": limit,
-	"fill": fillSame, "same": nothingChanged, "commit": commits, "fold": foldWhile, "day": aDay,
+	"fill": fillSame, "same": nothingChanged, "commit": commits, "fold": foldWhile, "maintain": maintainWhile, "day": aDay,
 }
 
 func runJob(ctx context.Context, text string) error {
