@@ -54,6 +54,8 @@ type Appliance struct {
 	verify   *verify.Verifier
 	door     *restore.Door
 
+	damages chan archive.Damage
+
 	mu     sync.Mutex // guards below
 	client *dingtalk.Client
 	sender *replica.Sender
@@ -78,7 +80,7 @@ const (
 
 // Open opens everything and repairs what a crash left. It does not serve yet.
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err error) {
-	a := &Appliance{cfg: cfg, log: log, claim: auth.NewClaim(), states: map[string]consentState{}, ready: make(chan struct{})}
+	a := &Appliance{cfg: cfg, log: log, claim: auth.NewClaim(), damages: make(chan archive.Damage, manyDamages), states: map[string]consentState{}, ready: make(chan struct{})}
 	for _, d := range []string{cfg.StateDir, cfg.RunDir} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("make the state folder: %w", err)
@@ -169,7 +171,7 @@ func (a *Appliance) openAudit(ctx context.Context) error {
 
 func (a *Appliance) openArchive(ctx context.Context) (err error) {
 	opt := archive.Options{Log: a.log, NoParity: !a.cfg.Parity, Reserve: a.cfg.Reserve, OnAppend: a.appended, OnPut: func(archive.PutEntry) { a.wakeSender() },
-		Offsite: a.sender != nil, Fetch: a.fetch}
+		Offsite: a.sender != nil, Fetch: a.fetch, OnDamage: a.damaged}
 	a.archive, err = archive.Open(ctx, a.cfg.ArchiveDir, a.root, opt)
 	if errors.Is(err, archive.ErrMissing) {
 		made, serr := a.settings.Get(ctx, "archive.made")

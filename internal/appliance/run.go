@@ -56,6 +56,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	g.Go(func() error { return a.sweep().Run(ctx) })
 	g.Go(func() error { return a.watch.Run(ctx) })
 	g.Go(func() error { return a.verify.Run(ctx) })
+	g.Go(func() error { return a.noteDamage(ctx) })
 	g.Go(func() error { return a.weigh(ctx) })
 	g.Go(func() error { return watchdog(ctx) })
 	a.log.InfoContext(ctx, "farol is ready", "address", ln.Addr().String(), "version", Version)

@@ -92,6 +92,9 @@ type Options struct {
 	OnAppend func(file string, off int64, b []byte)
 	// OnPut is called for each entry of the put log, under the same rules.
 	OnPut func(PutEntry)
+	// OnDamage is called for damage that Open or a reader met, under the same
+	// rules. What Check finds is in its report.
+	OnDamage func(Damage)
 	// Fetch gets a file back from the off-site copy: a name from the put log,
 	// or "journal/" and a journal file's name. The archive checks what it gets.
 	Fetch func(ctx context.Context, name string) ([]byte, error)
@@ -430,6 +433,9 @@ func (a *Archive) addDamage(d Damage) {
 	a.damage = append(a.damage, d)
 	a.mu.Unlock()
 	a.opt.Log.Error("archive damage", "what", d.What, "where", d.Where, "offset", d.Offset, "healed", d.Healed)
+	if a.opt.OnDamage != nil {
+		a.opt.OnDamage(d)
+	}
 }
 
 // Close flushes and frees the archive. What was acknowledged needs no Close.

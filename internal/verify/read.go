@@ -235,8 +235,8 @@ func (v *Verifier) readAll(ctx context.Context, s *stretch) error {
 	}
 }
 
-// files compares the archive's own files, which heals them where there is an
-// off-site copy, with one entry for each.
+// files compares the archive's own files, which heals them from their parity or
+// an off-site copy, with one entry for each.
 func (v *Verifier) files(ctx context.Context, s *stretch) error {
 	cur := &s.r.cursor
 	if cur.File == "" && cur.Rows == 0 {
@@ -278,7 +278,7 @@ func (v *Verifier) heard(ctx context.Context, s *stretch, damage []archive.Damag
 			continue
 		}
 		s.r.Healed++
-		if _, err := v.d.Audit.Append(ctx, audit.Event{Actor: "system", Operation: "integrity.heal", Object: "archive/" + d.Where, Outcome: "ok", Detail: map[string]string{"what": d.What}}); err != nil {
+		if _, err := v.d.Audit.Append(ctx, audit.Event{Actor: "system", Operation: "integrity.heal", Object: "archive/" + d.Where, Outcome: "ok", Detail: map[string]string{"what": d.What, "by": d.By}}); err != nil {
 			return fmt.Errorf("write the entry of a healing: %w", err)
 		}
 	}

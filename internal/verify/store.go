@@ -24,7 +24,7 @@ type Run struct {
 	Files   int64         `json:"files"`
 	Bytes   int64         `json:"bytes"`
 	Bad     int64         `json:"bad"`    // differences that were not healed
-	Healed  int64         `json:"healed"` // files of the archive replaced by the off-site copy
+	Healed  int64         `json:"healed"` // files of the archive mended, or replaced by a copy
 	Listed  int64         `json:"listed"`
 	Missing int64         `json:"missing"`
 

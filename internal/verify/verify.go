@@ -18,7 +18,7 @@
 // night a sample of each department and kind is read with its files, held
 // against its commit's leaves in the signed log, and some containers are
 // listed afresh upstream. Every week everything is read: the archive's files
-// by name, which heals them from the off-site copy, then every version in the
+// by name, which heals them from their parity or a copy, then every version in the
 // order of containers. The root of a department and kind is an RFC 6962 tree
 // over the leaves that the audit log binds, so an outsider can compute it from
 // an export.
