@@ -9,8 +9,9 @@
 //
 // # Design
 //
-// Three files. entries.log holds the entries, each sealed with the key of
-// label "log" and prefixed by its length; hashes.log is the flat file of tree
+// Four files. entries.log holds the entries, each sealed with the key of
+// label "log" and prefixed by its length; offsets.log says where each begins
+// and is made anew when it is wrong; hashes.log is the flat file of tree
 // hashes in the order of golang.org/x/mod/sumdb/tlog; checkpoint is a C2SP
 // signed note. The tree binds SHA-256(salt ‖ entry), so an entry's payload can
 // be dropped later without breaking a proof. Writing order: entries, hashes,
@@ -31,6 +32,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sort"
 	"sync"
 	"time"
 
@@ -60,11 +62,12 @@ type Log struct {
 	mu      sync.RWMutex // guards all below
 	entries *os.File
 	hashes  *os.File
-	offsets []int64 // start of each entry in entries.log
-	end     int64   // end of entries.log
+	offsets *offsets // start of each entry in entries.log
+	end     int64    // end of entries.log
 	last    time.Time
 	tree    tlog.Tree
 	signed  []byte // newest checkpoint
+	failed  error  // why no entry is taken any more
 	waiting chan struct{}
 	commits commits // nil until first asked
 }
@@ -98,6 +101,9 @@ func Open(dir string, opt Options) (*Log, error) {
 	if l.hashes, err = os.OpenFile(filepath.Join(dir, "hashes.log"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("open audit log: %w", err), l.entries.Close())
 	}
+	if l.offsets, err = openOffsets(dir, l.entries); err != nil {
+		return nil, errors.Join(err, l.entries.Close(), l.hashes.Close())
+	}
 	if err := l.load(); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -105,7 +111,9 @@ func Open(dir string, opt Options) (*Log, error) {
 }
 
 // Close closes the files.
-func (l *Log) Close() error { return errors.Join(l.entries.Close(), l.hashes.Close()) }
+func (l *Log) Close() error {
+	return errors.Join(l.entries.Close(), l.hashes.Close(), l.offsets.f.Close())
+}
 
 // load reads the entry lengths, cuts a torn tail, brings hashes.log in step
 // and checks the checkpoint.
@@ -114,17 +122,8 @@ func (l *Log) load() error {
 	if err != nil {
 		return fmt.Errorf("read audit log: %w", err)
 	}
-	var head [4]byte
-	for l.end < size {
-		if _, err := l.entries.ReadAt(head[:], l.end); err != nil {
-			break // torn header
-		}
-		n := int64(binary.BigEndian.Uint32(head[:]))
-		if n == 0 || l.end+4+n > size {
-			break // torn body
-		}
-		l.offsets = append(l.offsets, l.end)
-		l.end += 4 + n
+	if l.end, err = l.offsets.follow(size); err != nil {
+		return err
 	}
 	old, err := os.ReadFile(filepath.Join(l.dir, "checkpoint"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -136,8 +135,8 @@ func (l *Log) load() error {
 			return fmt.Errorf("%w: %w", ErrTampered, err)
 		}
 	}
-	if int64(len(l.offsets)) < was.N {
-		return fmt.Errorf("%w: %d entries on disk, %d signed", ErrTampered, len(l.offsets), was.N)
+	if l.offsets.n < was.N {
+		return fmt.Errorf("%w: %d entries on disk, %d signed", ErrTampered, l.offsets.n, was.N)
 	}
 	if l.end < size {
 		if err := l.entries.Truncate(l.end); err != nil {
@@ -154,11 +153,9 @@ func (l *Log) resume(was tlog.Tree, old []byte) error {
 	if err != nil {
 		return fmt.Errorf("read audit hashes: %w", err)
 	}
-	n := int64(len(l.offsets))
-	whole := int64(0) // entries whose hashes are all there
-	for whole < n && tlog.StoredHashCount(whole+1)*tlog.HashSize <= have {
-		whole++
-	}
+	n := l.offsets.n
+	// Entries whose hashes are all there.
+	whole := int64(sort.Search(int(n), func(i int) bool { return tlog.StoredHashCount(int64(i)+1)*tlog.HashSize > have }))
 	if err := l.hashes.Truncate(tlog.StoredHashCount(whole) * tlog.HashSize); err != nil {
 		return fmt.Errorf("cut torn audit hashes: %w", err)
 	}
@@ -210,6 +207,9 @@ func (l *Log) Append(ctx context.Context, events ...Event) ([]int64, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.failed != nil {
+		return nil, fmt.Errorf("the audit log is closed to new entries until it is opened again: %w", l.failed)
+	}
 	seqs := make([]int64, 0, len(events))
 	var buf bytes.Buffer
 	var leaves [][]byte
@@ -235,14 +235,8 @@ func (l *Log) Append(ctx context.Context, events ...Event) ([]int64, error) {
 	if err := l.entries.Sync(); err != nil {
 		return nil, fmt.Errorf("write audit entry: %w", err)
 	}
-	l.offsets = append(l.offsets, starts...)
-	l.end += int64(buf.Len())
-	for _, leaf := range leaves {
-		if err := l.addHash(leaf); err != nil {
-			return nil, err
-		}
-	}
-	if err := l.sign(); err != nil {
+	if err := l.bind(starts, l.end+int64(buf.Len()), leaves); err != nil {
+		l.failed = err // what is on disk may be ahead of what is known here
 		return nil, err
 	}
 	if l.waiting != nil {
@@ -250,6 +244,20 @@ func (l *Log) Append(ctx context.Context, events ...Event) ([]int64, error) {
 		l.waiting = nil
 	}
 	return seqs, nil
+}
+
+// bind takes entries that are on disk into the tree.
+func (l *Log) bind(starts []int64, end int64, leaves [][]byte) error {
+	if err := l.offsets.add(starts); err != nil {
+		return err
+	}
+	l.end = end
+	for _, leaf := range leaves {
+		if err := l.addHash(leaf); err != nil {
+			return err
+		}
+	}
+	return l.sign()
 }
 
 // Changed returns a channel that is closed at the next append.
@@ -312,15 +320,19 @@ func (l *Log) open(seq int64, sealed []byte) (leaf, plain []byte, err error) {
 }
 
 func (l *Log) read(seq int64) ([]byte, error) {
-	if seq < 0 || seq >= int64(len(l.offsets)) {
+	if seq < 0 || seq >= l.offsets.n {
 		return nil, fmt.Errorf("audit entry %d: %w", seq, ErrNotFound)
 	}
-	end := l.end
-	if seq+1 < int64(len(l.offsets)) {
-		end = l.offsets[seq+1]
+	at, err := l.offsets.at(seq, l.end)
+	if err != nil {
+		return nil, err
 	}
-	b := make([]byte, end-l.offsets[seq]-4)
-	if _, err := l.entries.ReadAt(b, l.offsets[seq]+4); err != nil {
+	end, ok := entryEnd(l.entries, at, l.end)
+	if !ok {
+		return nil, fmt.Errorf("%w: entry %d has an impossible length", ErrTampered, seq)
+	}
+	b := make([]byte, end-at-4)
+	if _, err := l.entries.ReadAt(b, at+4); err != nil {
 		return nil, fmt.Errorf("read audit entry %d: %w", seq, err)
 	}
 	return b, nil
@@ -361,7 +373,7 @@ func (l *Log) sign() error {
 		return fmt.Errorf("hash audit log: %w", err)
 	}
 	l.tree.Hash = h
-	if err := l.hashes.Sync(); err != nil {
+	if err := errors.Join(l.hashes.Sync(), l.offsets.f.Sync()); err != nil {
 		return fmt.Errorf("write audit hashes: %w", err)
 	}
 	signed, err := note.Sign(&note.Note{Text: checkpointText(l.signer.Name(), l.tree)}, l.signer)
