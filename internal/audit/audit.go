@@ -17,6 +17,8 @@
 // be dropped later without breaking a proof. Writing order: entries, hashes,
 // checkpoint. After a crash the hashes are cut to the last whole entry and
 // rebuilt from it; an entry beyond the last checkpoint is kept and signed.
+// lookup.db answers who did what to which object (lookup.go); it is a view and
+// no part of what is signed.
 package audit
 
 import (
@@ -69,7 +71,7 @@ type Log struct {
 	signed  []byte // newest checkpoint
 	failed  error  // why no entry is taken any more
 	waiting chan struct{}
-	commits commits // nil until first asked
+	lookup  *lookup
 }
 
 // Options of [Open].
@@ -79,6 +81,8 @@ type Options struct {
 	Verify note.Verifier // of the same key
 	Now    func() time.Time
 	Log    *slog.Logger
+
+	LookupKey []byte // of the keyed hashes in lookup.db
 }
 
 // Open opens or creates the log in dir, repairs what a crash left and checks
@@ -107,12 +111,19 @@ func Open(dir string, opt Options) (*Log, error) {
 	if err := l.load(); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
+	if l.lookup, err = openLookup(context.Background(), dir, opt.LookupKey, l.tree.N); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	return l, nil
 }
 
 // Close closes the files.
 func (l *Log) Close() error {
-	return errors.Join(l.entries.Close(), l.hashes.Close(), l.offsets.f.Close())
+	var err error
+	if l.lookup != nil && l.lookup.db != nil {
+		err = l.lookup.db.Close()
+	}
+	return errors.Join(err, l.entries.Close(), l.hashes.Close(), l.offsets.f.Close())
 }
 
 // load reads the entry lengths, cuts a torn tail, brings hashes.log in step
@@ -214,6 +225,7 @@ func (l *Log) Append(ctx context.Context, events ...Event) ([]int64, error) {
 	var buf bytes.Buffer
 	var leaves [][]byte
 	var starts []int64
+	var made []Entry
 	for _, ev := range events {
 		e := l.complete(ev, l.tree.N+int64(len(seqs)))
 		leaf, sealed, err := l.seal(e)
@@ -225,9 +237,7 @@ func (l *Log) Append(ctx context.Context, events ...Event) ([]int64, error) {
 		buf.Write(sealed)
 		leaves = append(leaves, leaf)
 		seqs = append(seqs, e.Seq)
-		if l.commits != nil {
-			l.commits.note(&e)
-		}
+		made = append(made, e)
 	}
 	if _, err := l.entries.WriteAt(buf.Bytes(), l.end); err != nil {
 		return nil, fmt.Errorf("write audit entry: %w", err)
@@ -238,6 +248,9 @@ func (l *Log) Append(ctx context.Context, events ...Event) ([]int64, error) {
 	if err := l.bind(starts, l.end+int64(buf.Len()), leaves); err != nil {
 		l.failed = err // what is on disk may be ahead of what is known here
 		return nil, err
+	}
+	if err := l.lookup.add(ctx, made); err != nil {
+		l.log.WarnContext(ctx, "audit lookup", "err", err) // whoever asks next makes up for it
 	}
 	if l.waiting != nil {
 		close(l.waiting)

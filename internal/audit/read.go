@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -75,22 +76,55 @@ func (l *Log) List(f Filter, before int64, n int) ([]Entry, int64, error) {
 	if before <= 0 || before > l.tree.N {
 		before = l.tree.N
 	}
+	ctx := context.Background()
+	if err := l.catchUp(ctx); err != nil {
+		return nil, 0, err
+	}
 	var out []Entry
-	for i := before - 1; i >= 0; i-- {
-		_, e, err := l.entryAt(i)
+	for len(out) < n {
+		seqs, err := l.lookup.find(ctx, f, before, n-len(out))
 		if err != nil {
 			return nil, 0, err
 		}
-		if !f.From.IsZero() && e.Time.Before(f.From) {
-			break
-		}
-		if f.match(&e) {
-			if out = append(out, e); len(out) == n {
-				return out, i, nil
+		for _, seq := range seqs {
+			_, e, err := l.entryAt(seq)
+			if err != nil {
+				return nil, 0, err
+			}
+			if before = seq; f.match(&e) {
+				out = append(out, e)
 			}
 		}
+		if len(seqs) == 0 {
+			return out, 0, nil
+		}
 	}
-	return out, 0, nil
+	return out, before, nil
+}
+
+// manyTaken is how many entries the lookup takes in at a time.
+const manyTaken = 5000
+
+// catchUp takes entries into the lookup that it does not have; the caller holds
+// the lock.
+func (l *Log) catchUp(ctx context.Context) error {
+	for next := l.lookup.has(); next < l.tree.N; next = l.lookup.has() {
+		if l.tree.N-next > manyTaken {
+			l.log.InfoContext(ctx, "the audit lookup is being made", "entries", next, "of", l.tree.N)
+		}
+		part := make([]Entry, 0, min(manyTaken, l.tree.N-next))
+		for i := next; i < min(next+manyTaken, l.tree.N); i++ {
+			_, e, err := l.entryAt(i)
+			if err != nil {
+				return err
+			}
+			part = append(part, e)
+		}
+		if err := l.lookup.add(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Inclusion proves entry seq inside the newest checkpoint.

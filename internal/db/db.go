@@ -32,10 +32,11 @@ var migrations embed.FS
 // Set names one sequence of migrations.
 type Set string
 
-// The two databases.
+// The databases.
 const (
 	Control Set = "control" // small: accounts, settings, runs; copied into the archive
 	Catalog Set = "catalog" // large: a view of the archive, rebuilt from it
+	Log     Set = "log"     // large: where to look in the audit log, rebuilt from it
 )
 
 // DB is one SQLite file.
@@ -70,8 +71,8 @@ func Open(ctx context.Context, path string, set Set, now func() time.Time) (*DB,
 		return nil, fmt.Errorf("open %s: %w", filepath.Base(path), err)
 	}
 	sync := "FULL"
-	if set == Catalog {
-		sync = "NORMAL" // the archive is the record: a lost tail is replayed
+	if set != Control {
+		sync = "NORMAL" // the archive or the log is the record: a lost tail is replayed
 	}
 	w, err := sql.Open("sqlite", dsn(path, sync, -32768, false))
 	if err != nil {
