@@ -152,8 +152,8 @@ func (a *Appliance) copyControl(ctx context.Context) error {
 	}
 }
 
-// controlCopy is the name of the sealed copy in the archive.
-const controlCopy = "control.db"
+// sealedControl is the name of the sealed copy in the archive.
+const sealedControl = "control.db"
 
 func (a *Appliance) sealControl(ctx context.Context) error {
 	dir, err := os.MkdirTemp(a.cfg.StateDir, "copy-*")
@@ -169,7 +169,7 @@ func (a *Appliance) sealControl(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the copy: %w", err)
 	}
-	return a.archive.PutSealed(ctx, controlCopy, b)
+	return a.archive.PutSealed(ctx, sealedControl, b)
 }
 
 // watchdog tells the service manager that the process still turns.

@@ -18,9 +18,12 @@ import (
 	"farol/internal/keys"
 )
 
+// MarkerName is the file by which a directory is an archive.
+const MarkerName = "farol.archive"
+
 // Names inside an archive's directory.
 const (
-	markerName     = "farol.archive"
+	markerName     = MarkerName
 	lockName       = "lock"
 	journalDir     = "journal"
 	repoDir        = "archive"

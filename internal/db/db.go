@@ -23,7 +23,8 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the only place that knows the driver
+	"modernc.org/sqlite" // the only place that knows the driver
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 //go:embed migrations
@@ -107,12 +108,8 @@ func dsn(path, sync string, cache int, readOnly bool) string {
 }
 
 func (d *DB) migrate(ctx context.Context, set Set) error {
-	var ok string
-	if err := d.w.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&ok); err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	if ok != "ok" {
-		return fmt.Errorf("%w: %s", ErrDamaged, ok)
+	if err := d.check(ctx); err != nil {
+		return err
 	}
 	sub, err := fs.Sub(migrations, "migrations/"+string(set))
 	if err != nil {
@@ -123,6 +120,35 @@ func (d *DB) migrate(ctx context.Context, set Set) error {
 		return err
 	}
 	_, err = p.Up(ctx)
+	return damaged(err)
+}
+
+// check asks SQLite whether the file is sound.
+func (d *DB) check(ctx context.Context) error {
+	var ok string
+	if err := d.w.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&ok); err != nil {
+		return damaged(fmt.Errorf("check: %w", err))
+	}
+	if ok != "ok" {
+		return fmt.Errorf("%w: %s", ErrDamaged, ok)
+	}
+	return nil
+}
+
+// damaged marks what SQLite says of a broken file. A file that is busy, a full
+// disk or a context that ended says nothing about the bytes.
+func damaged(err error) error {
+	var se *sqlite.Error
+	if !errors.As(err, &se) {
+		return err
+	}
+	switch se.Code() & 0xff {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if se.Code() == sqlite3.SQLITE_IOERR_SHORT_READ {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
 	return err
 }
 
