@@ -196,6 +196,8 @@ func (a *Appliance) openViews(ctx context.Context) (err error) {
 	why := ""
 	if fi, serr := os.Stat(path); (errors.Is(serr, os.ErrNotExist) || serr == nil && fi.Size() == 0) && a.archive.LastSeq() > 0 {
 		why = "the file was gone or empty"
+	} else if _, serr := os.Stat(filepath.Join(a.cfg.StateDir, badCatalog)); serr == nil {
+		why = "the file was damaged"
 	} else if err := open(); errors.Is(err, db.ErrDamaged) {
 		why = "the file was damaged"
 	} else if errors.Is(err, catalog.ErrStale) {
@@ -210,7 +212,7 @@ func (a *Appliance) openViews(ctx context.Context) (err error) {
 				return err
 			}
 		}
-		if err := a.dropCatalog(); err != nil {
+		if err := errors.Join(a.dropCatalog(), a.drop(badCatalog)); err != nil {
 			return err
 		}
 		return open()

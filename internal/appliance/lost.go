@@ -206,3 +206,32 @@ func (a *Appliance) tellMended(ctx context.Context) error {
 	}
 	return nil
 }
+
+// badCatalog is the file that tells the next start to make the catalog anew.
+const badCatalog = "catalog.db.damaged"
+
+// watchCatalog reads the catalog's file a minute after the start and once a
+// day. When it is damaged, Run ends: the service manager starts again, and the
+// start makes it anew.
+func (a *Appliance) watchCatalog(ctx context.Context) error {
+	for wait := time.Minute; ; wait = 24 * time.Hour {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+		if err := a.checkCatalog(ctx); errors.Is(err, db.ErrDamaged) {
+			return err
+		} else if err != nil && ctx.Err() == nil {
+			a.log.WarnContext(ctx, "the catalog was not checked", "err", err)
+		}
+	}
+}
+
+func (a *Appliance) checkCatalog(ctx context.Context) error {
+	err := a.catalog.Check(ctx)
+	if !errors.Is(err, db.ErrDamaged) {
+		return err
+	}
+	return errors.Join(fmt.Errorf("the catalog is made anew at the next start: %w", err), writeDurable(filepath.Join(a.cfg.StateDir, badCatalog), nil))
+}

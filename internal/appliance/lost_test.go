@@ -171,6 +171,50 @@ func TestACatalogThatIsLostOrDamagedComesBackByItselfAtStart(t *testing.T) {
 	}
 }
 
+func TestACatalogThatBreaksWhileItRunsIsMadeAnewAtTheNextStart(t *testing.T) {
+	t.Parallel()
+	cfg, want, _ := lived(t)
+	a, stop := runs(t, cfg)
+	defer stop()
+	if err := a.checkCatalog(t.Context()); err != nil {
+		t.Fatalf("a sound catalog: %v", err)
+	}
+	stop()
+	a, err := Open(t.Context(), cfg, Logger("error"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(cfg.StateDir, "catalog.db")
+	fi, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte(strings.Repeat("bad sector ", int(fi.Size()-4096)/11)), 4096); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Close(), a.checkCatalog(t.Context())); !errors.Is(err, db.ErrDamaged) {
+		t.Fatalf("the check says %v", err)
+	}
+	a.Close() // says what it likes: the file is broken
+	b, stopB := runs(t, cfg)
+	if got := mendedWhat(b); !slices.Equal(got, []string{"catalog"}) {
+		t.Errorf("made anew: %v", got)
+	}
+	stopB()
+	if d := cmp.Diff(want, catalogRows(t, cfg)); d != "" {
+		t.Errorf("the catalog differs:\n%.2000s", d)
+	}
+	c, stopC := runs(t, cfg)
+	defer stopC()
+	if len(c.mended) != 0 {
+		t.Errorf("it is made anew at each start: %v", c.mended)
+	}
+}
+
 func TestAControlDatabaseThatIsLostOrDamagedComesBackFromTheArchive(t *testing.T) {
 	t.Parallel()
 	cfg, want, _ := lived(t)
