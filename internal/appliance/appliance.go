@@ -295,8 +295,6 @@ func (a *Appliance) Close() error {
 	if a.control != nil {
 		errs = append(errs, a.control.Close())
 	}
-	if a.lock != nil { // last: the next one may begin
-		errs = append(errs, a.lock.Close())
-	}
+	errs = append(errs, a.unlockState()) // last: the next one may begin
 	return errors.Join(errs...)
 }

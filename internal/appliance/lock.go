@@ -43,6 +43,17 @@ func (a *Appliance) lockState() error {
 	return nil
 }
 
+// unlockState gives the folder free at once: closing alone would leave it taken
+// while a child process is between its fork and its exec.
+func (a *Appliance) unlockState() error {
+	if a.lock == nil {
+		return nil
+	}
+	f := a.lock
+	a.lock = nil
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}
+
 // whoHolds reads the words of the lock's holder.
 func whoHolds(f *os.File) string {
 	b := make([]byte, 100)

@@ -41,7 +41,7 @@ func RebuildCatalog(ctx context.Context, cfg Config, log *slog.Logger, progress 
 	} else if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, a.lock.Close()) }()
+	defer func() { err = errors.Join(err, a.unlockState()) }()
 	if err := a.openKeys(); err != nil {
 		return r, err
 	}

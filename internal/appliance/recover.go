@@ -90,7 +90,7 @@ func recoverKey(ctx context.Context, cfg Config, root keys.Root, log *slog.Logge
 	if err := a.lockState(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, a.lock.Close()) }()
+	defer func() { err = errors.Join(err, a.unlockState()) }()
 	arch, err := archive.Open(ctx, cfg.ArchiveDir, root, archive.Options{Log: log, NoParity: !cfg.Parity})
 	switch {
 	case errors.Is(err, archive.ErrKey):

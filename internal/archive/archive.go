@@ -209,7 +209,12 @@ func Create(ctx context.Context, dir string, root keys.Root, opt Options) (*Arch
 	if err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
-	defer f.Close()
+	held := true
+	defer func() {
+		if held {
+			_ = unlock(f)
+		}
+	}()
 	if err := os.Mkdir(filepath.Join(dir, repoDir), 0o700); err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
@@ -242,7 +247,10 @@ func Create(ctx context.Context, dir string, root keys.Root, opt Options) (*Arch
 	if err := syncDir(filepath.Dir(dir)); err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
-	f.Close()
+	held = false
+	if err := unlock(f); err != nil {
+		return nil, fmt.Errorf("create the archive: %w", err)
+	}
 	return Open(ctx, dir, root, opt)
 }
 
@@ -461,7 +469,7 @@ func (a *Archive) shut(ctx context.Context) error {
 	if a.codec != nil {
 		a.codec.close()
 	}
-	errs = append(errs, a.lock.Close())
+	errs = append(errs, unlock(a.lock))
 	return errors.Join(errs...)
 }
 

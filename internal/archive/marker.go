@@ -122,6 +122,16 @@ func lock(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// unlock gives the archive free. It says so to the kernel: closing alone frees
+// it only when the last copy of the descriptor goes, and a child process holds
+// one between its fork and its exec.
+func unlock(f *os.File) error {
+	if f == nil {
+		return nil
+	}
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}
+
 // full turns the file system's words for "no room" into ErrFull.
 func full(err error) error {
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
