@@ -95,8 +95,9 @@ type Options struct {
 	// Fetch gets a file back from the off-site copy: a name from the put log,
 	// or "journal/" and a journal file's name. The archive checks what it gets.
 	Fetch func(ctx context.Context, name string) ([]byte, error)
-	// Fault is called before each step that can fail, for tests: an error is
-	// returned in place of the step's own.
+	// Fault is called before and after each step that can fail, for tests: an
+	// error before is returned in place of the step's own, one after stands for
+	// a step that was done and said it was not.
 	Fault func(op string) error
 }
 
@@ -179,7 +180,6 @@ type Archive struct {
 	applied  uint64
 	appliedN bool // Applied was ever called
 	shipped  shippedState
-	lastErr  error // why the archive takes no more commits
 	damage   []Damage
 
 	cache  segmentCache
@@ -255,6 +255,7 @@ func Create(ctx context.Context, dir string, root keys.Root, opt Options) (*Arch
 }
 
 func newBlobs(dir string, log *putLog, opt Options) *blobs {
+	log.fault = opt.Fault
 	b := &blobs{
 		root: filepath.Join(dir, repoDir), log: log, now: time.Now, clock: opt.Now != nil,
 		fault: opt.Fault, onPut: opt.OnPut, index: map[blob.ID]blob.Metadata{},
@@ -263,7 +264,7 @@ func newBlobs(dir string, log *putLog, opt Options) *blobs {
 		b.now = opt.Now
 	}
 	if !opt.NoParity {
-		b.parity = &parities{dir: filepath.Join(dir, parityDir), root: b.root, warn: opt.Log}
+		b.parity = &parities{dir: filepath.Join(dir, parityDir), root: b.root, warn: opt.Log, fault: opt.Fault}
 	}
 	return b
 }

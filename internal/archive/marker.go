@@ -134,6 +134,9 @@ func unlock(f *os.File) error {
 
 // full turns the file system's words for "no room" into ErrFull.
 func full(err error) error {
+	if errors.Is(err, ErrFull) {
+		return err
+	}
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
