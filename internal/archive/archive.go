@@ -187,7 +187,8 @@ type Archive struct {
 }
 
 // Create makes a new archive in dir, which must be empty or absent, and opens
-// it. It returns [ErrForeign] when dir holds anything.
+// it. It returns [ErrForeign] when dir holds anything but what a Create left
+// that failed or was killed.
 func Create(ctx context.Context, dir string, root keys.Root, opt Options) (*Archive, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -199,11 +200,11 @@ func Create(ctx context.Context, dir string, root keys.Root, opt Options) (*Arch
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
-	switch des, err := os.ReadDir(dir); {
-	case err != nil:
+	if err := vacant(dir); err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
-	case len(des) > 0 && !(len(des) == 1 && des[0].Name() == "lost+found"):
-		return nil, fmt.Errorf("create the archive: %w", ErrForeign)
+	}
+	if err := writeFile(filepath.Join(dir, makingName), nil); err != nil {
+		return nil, fmt.Errorf("create the archive: %w", full(err))
 	}
 	f, err := lock(dir)
 	if err != nil {
@@ -215,6 +216,9 @@ func Create(ctx context.Context, dir string, root keys.Root, opt Options) (*Arch
 			_ = unlock(f)
 		}
 	}()
+	if err := clearUnmade(dir); err != nil {
+		return nil, fmt.Errorf("create the archive: %w", err)
+	}
 	if err := os.Mkdir(filepath.Join(dir, repoDir), 0o700); err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
@@ -232,19 +236,19 @@ func Create(ctx context.Context, dir string, root keys.Root, opt Options) (*Arch
 	b.guard = func() error { return nil } // the marker comes last
 	if err := initRepo(ctx, b, filepath.Join(dir, configName), root, id); err != nil {
 		log.close()
-		return nil, fmt.Errorf("create the archive: %w", err)
+		return nil, fmt.Errorf("create the archive: %w", full(err))
 	}
 	if err := log.close(); err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
 	// The marker makes it an archive: a crash before it leaves a directory
-	// that Open calls missing and Create calls foreign.
+	// that Open calls missing and Create begins anew.
 	hexID := hex.EncodeToString(id[:16])
 	m := marker{Version: markerVersion, Archive: hexID, Epoch: 1, Key: keyCheck(root, hexID), Created: opt.time().UTC()}
 	if err := writeMarker(dir, m); err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
-	if err := syncDir(filepath.Dir(dir)); err != nil {
+	if err := errors.Join(os.Remove(filepath.Join(dir, makingName)), syncDir(filepath.Dir(dir))); err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
 	held = false
