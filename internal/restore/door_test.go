@@ -230,7 +230,7 @@ func TestAnExportVerifiesLineByLineAndHoldsNoWayOut(t *testing.T) {
 		}
 		rd, _ := f.Open()
 		b, _ := io.ReadAll(rd)
-		switch filefilepath.Base(f.Name) {
+		switch filepath.Base(f.Name) {
 		case "transcript.html":
 			if bytes.Contains(b, []byte("<script>alert")) {
 				t.Error("message text is markup in the transcript")
