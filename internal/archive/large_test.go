@@ -67,11 +67,11 @@ func TestTenThousandContainersFoldOpenAndStayNarrow(t *testing.T) {
 		s.add(commit(t, a, recs...))
 	}
 	start := time.Now()
-	p := fold(t, a)
+	fold(t, a)
 	first := time.Since(start)
 	s.add(commit(t, a, messages("cid00007==", 20_000, 100)...))
 	start = time.Now()
-	p = fold(t, a)
+	p := fold(t, a)
 	second := time.Since(start)
 	man, err := snapshot.ListSnapshots(ctx, a.rep, source)
 	if err != nil || len(man) == 0 {
