@@ -137,8 +137,6 @@ func (l *life) run() {
 	l.c.step(30 * time.Hour)
 	l.commit(3)
 	l.try("maintain", func() error { return l.a.Maintain(ctx, true) })
-	l.c.step(30 * time.Hour)
-	l.try("maintain", func() error { return l.a.Maintain(ctx, true) })
 	l.commit(2)
 }
 
