@@ -1,7 +1,7 @@
 // Command farol is the appliance, the off-site node, and the operator's verbs.
 //
 // Exit codes: 0 done, 1 failed, 2 wrong use or configuration, 3 something did
-// not verify.
+// not verify, 4 another process works on the same folders.
 package main
 
 import (
@@ -42,6 +42,8 @@ func exitCode(err error) int {
 		return 0
 	case errors.Is(err, appliance.ErrNotVerified):
 		return 3
+	case errors.Is(err, appliance.ErrInUse), errors.Is(err, appliance.ErrRunning):
+		return 4
 	case errors.As(err, &ce), errors.As(err, &ue), strings.HasPrefix(err.Error(), "unknown command"), strings.Contains(err.Error(), "arg(s)"):
 		return 2
 	}

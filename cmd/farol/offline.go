@@ -51,6 +51,7 @@ func recoverCmd(o *options) *cobra.Command {
 	var place func(kind string) (appliance.PlaceConfig, error)
 	c := &cobra.Command{Use: "recover", Short: "Rebuild an appliance whose disk is lost, from the off-site node or a storage place, and the recovery kit",
 		Example: `  farol recover --node node2.example.mo:8444 --code ABCD-EFGH --shares shares.txt
+  farol recover --in-place --shares shares.txt
   farol recover --from-place dir --path /mnt/nas/farol --shares shares.txt
   farol recover --from-place sftp --host 10.0.9.4 --user farol --path /srv/farol --secret-file key.pem --host-key-file host.pub`, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := o.load()
@@ -59,8 +60,9 @@ func recoverCmd(o *options) *cobra.Command {
 			}
 			node := rc.Address != "" || rc.Code != ""
 			switch {
-			case from != "" && node:
-				return usageError{errors.New("either --from-place, or --node and --code")}
+			case from != "" && node || rc.InPlace && (from != "" || node):
+				return usageError{errors.New("one of --in-place, --from-place, or --node and --code")}
+			case rc.InPlace:
 			case from != "":
 				p, err := place(from)
 				if err != nil {
@@ -68,7 +70,7 @@ func recoverCmd(o *options) *cobra.Command {
 				}
 				rc.Place = &p
 			case rc.Address == "" || rc.Code == "":
-				return usageError{errors.New("--node and --code are needed, or --from-place: the node shows its code when Enter is pressed on its terminal")}
+				return usageError{errors.New("--node and --code are needed, or --from-place, or --in-place: the node shows its code when Enter is pressed on its terminal")}
 			}
 			if rc.Shares, err = readShares(cmd, file); err != nil {
 				return err
@@ -83,12 +85,17 @@ func recoverCmd(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if rc.InPlace {
+				fmt.Fprintln(cmd.OutOrStdout(), "the root key is back. Start the appliance now: it makes anew what else is missing.")
+				return nil
+			}
 			fmt.Fprintln(cmd.OutOrStdout(), "recovered. Start the appliance now: it makes its catalog from the archive. If it had an off-site node, enrol it with the node again.")
 			return nil
 		}}
 	c.Flags().StringVar(&rc.Address, "node", "", "address of the off-site node, host:port")
 	c.Flags().StringVar(&rc.Code, "code", "", "enrolment code that the node shows")
 	c.Flags().StringVar(&file, "shares", "", "file with one share a line (default: typed in)")
+	c.Flags().BoolVar(&rc.InPlace, "in-place", false, "archive and audit log are whole on this machine, only the root key or its host key is lost")
 	c.Flags().StringVar(&from, "from-place", "", "dir, s3 or sftp: recover from a storage place instead, with the flags that follow")
 	place = placeFlags(c.Flags())
 	return c

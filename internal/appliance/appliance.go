@@ -25,6 +25,7 @@ import (
 	"farol/internal/connector/all"
 	"farol/internal/db"
 	"farol/internal/dingtalk"
+	"farol/internal/i18n"
 	"farol/internal/keys"
 	"farol/internal/record"
 	"farol/internal/replica"
@@ -38,6 +39,7 @@ import (
 type Appliance struct {
 	cfg  Config
 	log  *slog.Logger
+	lock *os.File // of the state folder
 	root keys.Root
 	box  *keys.Box // control secrets
 
@@ -53,6 +55,7 @@ type Appliance struct {
 	engine   *backup.Engine
 	verify   *verify.Verifier
 	door     *restore.Door
+	mended   []Mended // by this start; fixed after Open
 
 	damages chan archive.Damage
 
@@ -91,15 +94,14 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 			err = errors.Join(err, a.Close())
 		}
 	}()
+	if err := a.lockState(); err != nil {
+		return nil, err
+	}
 	if err := a.openKeys(); err != nil {
 		return nil, err
 	}
 	a.box = keys.NewBox(a.root.Derive("control"))
-	if a.control, err = db.Open(ctx, filepath.Join(cfg.StateDir, "control.db"), db.Control, nil); err != nil {
-		return nil, err
-	}
-	a.settings = settings.New(a.control, a.box)
-	if a.accounts, err = auth.New(a.control, a.box, nil); err != nil {
+	if err := a.openControl(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.openAudit(ctx); err != nil {
@@ -117,24 +119,10 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 	if err := a.openViews(ctx); err != nil {
 		return nil, err
 	}
+	if err := a.tellMended(ctx); err != nil {
+		return nil, err
+	}
 	return a, nil
-}
-
-// openKeys loads the root key, or makes it at the very first start.
-func (a *Appliance) openKeys() error {
-	src := keys.Source{Dir: a.cfg.StateDir, HostKey: a.cfg.HostKey, Passphrase: os.Getenv("FAROL_PASSPHRASE")}
-	var err error
-	a.root, err = keys.Load(src)
-	if !errors.Is(err, keys.ErrNoKey) {
-		return err
-	}
-	if _, serr := os.Stat(filepath.Join(a.cfg.StateDir, "control.db")); serr == nil {
-		return fmt.Errorf("the root key is gone but the data is there: use `farol recover` with the recovery kit, a new key would open nothing: %w", err)
-	}
-	if a.root, err = keys.New(); err != nil {
-		return err
-	}
-	return keys.Store(src, a.root)
 }
 
 func (a *Appliance) openAudit(ctx context.Context) error {
@@ -173,20 +161,25 @@ func (a *Appliance) openArchive(ctx context.Context) (err error) {
 	opt := archive.Options{Log: a.log, NoParity: !a.cfg.Parity, Reserve: a.cfg.Reserve, OnAppend: a.appended, OnPut: func(archive.PutEntry) { a.wakeSender() },
 		Offsite: a.sender != nil, Fetch: a.fetch, OnDamage: a.damaged}
 	a.archive, err = archive.Open(ctx, a.cfg.ArchiveDir, a.root, opt)
-	if errors.Is(err, archive.ErrMissing) {
-		made, serr := a.settings.Get(ctx, "archive.made")
-		if serr != nil {
-			return serr
-		}
-		if made != "" {
-			return err // it was there before: a vanished disk is not an empty one
-		}
-		if a.archive, err = archive.Create(ctx, a.cfg.ArchiveDir, a.root, opt); err != nil {
-			return err
-		}
-		return a.settings.Set(ctx, map[string]string{"archive.made": time.Now().UTC().Format(time.RFC3339)})
+	made, serr := a.settings.Get(ctx, archiveMade)
+	if serr != nil {
+		return errors.Join(err, serr)
 	}
-	return err
+	if errors.Is(err, archive.ErrMissing) {
+		if made != "" { // it was there before: a vanished disk is not an empty one
+			return &i18n.Error{ID: "start.archiveaway", Args: []any{"dir", a.cfg.ArchiveDir}, Err: err}
+		}
+		a.archive, err = archive.Create(ctx, a.cfg.ArchiveDir, a.root, opt)
+	}
+	if err != nil {
+		return a.locked(err)
+	}
+	if made != "" {
+		return nil
+	}
+	// A kill between making the archive and this line leaves it for the next
+	// start: without it a disk that vanishes later would be taken for new.
+	return a.settings.Set(ctx, map[string]string{archiveMade: time.Now().UTC().Format(time.RFC3339)})
 }
 
 // openViews opens the catalog, rebuilding it when it is damaged or stale, and
@@ -197,44 +190,57 @@ func (a *Appliance) openViews(ctx context.Context) (err error) {
 	for _, c := range conns {
 		byKind[c.Kind()] = c
 	}
-	rebuild := false
+	path := filepath.Join(a.cfg.StateDir, "catalog.db")
 	open := func() error {
-		a.catalog, err = catalog.Open(ctx, filepath.Join(a.cfg.StateDir, "catalog.db"), a.root.Derive("search"), keys.NewBox(a.root.Derive("catalog")), nil)
+		a.catalog, err = catalog.Open(ctx, path, a.root.Derive("search"), keys.NewBox(a.root.Derive("catalog")), nil)
 		return err
 	}
-	if err := open(); errors.Is(err, db.ErrDamaged) || errors.Is(err, catalog.ErrStale) {
-		a.log.WarnContext(ctx, "the catalog is rebuilt from the archive", "why", err)
-		if err := a.dropCatalog(); err != nil {
-			return err
-		}
-		if err := open(); err != nil {
-			return err
-		}
-		rebuild = true
+	why := ""
+	if fi, serr := os.Stat(path); (errors.Is(serr, os.ErrNotExist) || serr == nil && fi.Size() == 0) && a.archive.LastSeq() > 0 {
+		why = "the file was gone or empty"
+	} else if _, serr := os.Stat(filepath.Join(a.cfg.StateDir, badCatalog)); serr == nil {
+		why = "the file was damaged"
+	} else if err := open(); errors.Is(err, db.ErrDamaged) {
+		why = "the file was damaged"
+	} else if errors.Is(err, catalog.ErrStale) {
+		why = "its index was made by another version"
 	} else if err != nil {
 		return err
+	}
+	anew := func() error { // on an empty file
+		a.mend(ctx, "catalog", why, "the archive")
+		if a.catalog != nil {
+			if err := a.catalog.Close(); err != nil {
+				return err
+			}
+		}
+		if err := errors.Join(a.dropCatalog(), a.drop(badCatalog)); err != nil {
+			return err
+		}
+		return open()
+	}
+	if why != "" {
+		if err := anew(); err != nil {
+			return err
+		}
 	}
 	newEngine := func() {
 		a.watch = watch.New(watch.Deps{Control: a.control, Archive: a.archive, Audit: a.audit, Catalog: a.catalog, Box: a.box, Log: a.log})
 		a.engine = backup.New(backup.Deps{Archive: a.archive, Audit: a.audit, Catalog: a.catalog, Control: a.control, Settings: a.settings, Connectors: conns, Client: a.Client, Watch: a.watch, Log: a.log})
 	}
 	newEngine()
-	if !rebuild {
+	if why == "" {
 		if err = a.engine.Repair(ctx); errors.Is(err, archive.ErrRebuild) {
-			a.log.WarnContext(ctx, "the catalog is rebuilt from the archive", "why", err)
-			if err := errors.Join(a.catalog.Close(), a.dropCatalog()); err != nil {
-				return err
-			}
-			if err := open(); err != nil {
+			why = "the file was older than the journal"
+			if err := anew(); err != nil {
 				return err
 			}
 			newEngine()
-			rebuild = true
 		} else if err != nil {
 			return err
 		}
 	}
-	if rebuild {
+	if why != "" {
 		if err := a.engine.Rebuild(ctx, func(n int64) { a.log.InfoContext(ctx, "rebuilding the catalog", "records", n) }); err != nil {
 			return err
 		}
@@ -291,5 +297,6 @@ func (a *Appliance) Close() error {
 	if a.control != nil {
 		errs = append(errs, a.control.Close())
 	}
+	errs = append(errs, a.unlockState()) // last: the next one may begin
 	return errors.Join(errs...)
 }

@@ -36,6 +36,12 @@ func RebuildCatalog(ctx context.Context, cfg Config, log *slog.Logger, progress 
 		return r, fmt.Errorf("no appliance in %s: %w", cfg.StateDir, err)
 	}
 	a := &Appliance{cfg: cfg, log: log}
+	if err := a.lockState(); errors.Is(err, ErrInUse) {
+		return r, ErrRunning
+	} else if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, a.unlockState()) }()
 	if err := a.openKeys(); err != nil {
 		return r, err
 	}

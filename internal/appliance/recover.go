@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"farol/internal/archive"
+	"farol/internal/i18n"
 	"farol/internal/keys"
 	"farol/internal/replica"
 )
@@ -21,6 +22,8 @@ type Recovery struct {
 	Shares  []string // of the recovery kit, as printed
 
 	Place *PlaceConfig // where a further copy lies, instead of a node
+
+	InPlace bool // archive and log are whole on this machine: only the root key is lost
 }
 
 // PlaceConfig says where a further copy lies.
@@ -35,6 +38,9 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 	root, err := combine(rc.Shares)
 	if err != nil {
 		return err
+	}
+	if rc.InPlace {
+		return recoverKey(ctx, cfg, root, log)
 	}
 	if _, err := os.Stat(filepath.Join(cfg.StateDir, "control.db")); err == nil {
 		return fmt.Errorf("%s holds an appliance already: recovery goes into an empty folder", cfg.StateDir)
@@ -59,7 +65,7 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 	if err != nil {
 		return fmt.Errorf("take over the archive: %w", err)
 	}
-	control, err := a.LatestSealed(ctx, controlCopy)
+	control, err := a.LatestSealed(ctx, sealedControl)
 	if err = errors.Join(err, a.Close()); err != nil {
 		return fmt.Errorf("take the control database out of the archive: %w", err)
 	}
@@ -74,6 +80,33 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 		return fmt.Errorf("write the control database: %w", err)
 	}
 	return os.RemoveAll(fetch)
+}
+
+// recoverKey puts the root key back where archive and log are whole. What else
+// is missing the next start makes anew: the control database from its sealed
+// copy, the catalog from the archive.
+func recoverKey(ctx context.Context, cfg Config, root keys.Root, log *slog.Logger) (err error) {
+	a := &Appliance{cfg: cfg, log: log, root: root}
+	if err := a.lockState(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.unlockState()) }()
+	arch, err := archive.Open(ctx, cfg.ArchiveDir, root, archive.Options{Log: log, NoParity: !cfg.Parity})
+	switch {
+	case errors.Is(err, archive.ErrKey):
+		return &i18n.Error{ID: "recover.otherkit", Args: []any{"dir", cfg.ArchiveDir}, Err: err}
+	case errors.Is(err, archive.ErrMissing):
+		return &i18n.Error{ID: "start.archiveaway", Args: []any{"dir", cfg.ArchiveDir}, Err: err}
+	case err != nil:
+		return fmt.Errorf("open the archive with the kit's key: %w", a.locked(err))
+	}
+	if err := arch.Close(); err != nil {
+		return fmt.Errorf("open the archive with the kit's key: %w", err)
+	}
+	if fi, err := os.Stat(a.logFile()); err != nil || fi.Size() == 0 {
+		return &i18n.Error{ID: "recover.nolog", Args: []any{"dir", cfg.ArchiveDir, "state", cfg.StateDir}, Err: err}
+	}
+	return keys.Store(keys.Source{Dir: cfg.StateDir, HostKey: cfg.HostKey, Passphrase: os.Getenv("FAROL_PASSPHRASE")}, root)
 }
 
 // fetchNode brings home what the off-site node holds.

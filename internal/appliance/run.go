@@ -58,6 +58,8 @@ func (a *Appliance) Run(ctx context.Context) error {
 	g.Go(func() error { return a.verify.Run(ctx) })
 	g.Go(func() error { return a.noteDamage(ctx) })
 	g.Go(func() error { return a.weigh(ctx) })
+	g.Go(func() error { return a.watchCatalog(ctx) })
+	g.Go(func() error { return a.watchClock(ctx) })
 	g.Go(func() error { return watchdog(ctx) })
 	a.log.InfoContext(ctx, "farol is ready", "address", ln.Addr().String(), "version", Version)
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
@@ -153,8 +155,8 @@ func (a *Appliance) copyControl(ctx context.Context) error {
 	}
 }
 
-// controlCopy is the name of the sealed copy in the archive.
-const controlCopy = "control.db"
+// sealedControl is the name of the sealed copy in the archive.
+const sealedControl = "control.db"
 
 func (a *Appliance) sealControl(ctx context.Context) error {
 	dir, err := os.MkdirTemp(a.cfg.StateDir, "copy-*")
@@ -170,7 +172,7 @@ func (a *Appliance) sealControl(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the copy: %w", err)
 	}
-	return a.archive.PutSealed(ctx, controlCopy, b)
+	return a.archive.PutSealed(ctx, sealedControl, b)
 }
 
 // watchdog tells the service manager that the process still turns.

@@ -98,8 +98,9 @@ type Options struct {
 	// Fetch gets a file back from the off-site copy: a name from the put log,
 	// or "journal/" and a journal file's name. The archive checks what it gets.
 	Fetch func(ctx context.Context, name string) ([]byte, error)
-	// Fault is called before each step that can fail, for tests: an error is
-	// returned in place of the step's own.
+	// Fault is called before and after each step that can fail, for tests: an
+	// error before is returned in place of the step's own, one after stands for
+	// a step that was done and said it was not.
 	Fault func(op string) error
 }
 
@@ -182,7 +183,6 @@ type Archive struct {
 	applied  uint64
 	appliedN bool // Applied was ever called
 	shipped  shippedState
-	lastErr  error // why the archive takes no more commits
 	damage   []Damage
 
 	cache  segmentCache
@@ -190,7 +190,8 @@ type Archive struct {
 }
 
 // Create makes a new archive in dir, which must be empty or absent, and opens
-// it. It returns [ErrForeign] when dir holds anything.
+// it. It returns [ErrForeign] when dir holds anything but what a Create left
+// that failed or was killed.
 func Create(ctx context.Context, dir string, root keys.Root, opt Options) (*Archive, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -202,17 +203,25 @@ func Create(ctx context.Context, dir string, root keys.Root, opt Options) (*Arch
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
-	switch des, err := os.ReadDir(dir); {
-	case err != nil:
+	if err := vacant(dir); err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
-	case len(des) > 0 && !(len(des) == 1 && des[0].Name() == "lost+found"):
-		return nil, fmt.Errorf("create the archive: %w", ErrForeign)
+	}
+	if err := writeFile(filepath.Join(dir, makingName), nil); err != nil {
+		return nil, fmt.Errorf("create the archive: %w", full(err))
 	}
 	f, err := lock(dir)
 	if err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
-	defer f.Close()
+	held := true
+	defer func() {
+		if held {
+			_ = unlock(f)
+		}
+	}()
+	if err := clearUnmade(dir); err != nil {
+		return nil, fmt.Errorf("create the archive: %w", err)
+	}
 	if err := os.Mkdir(filepath.Join(dir, repoDir), 0o700); err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
@@ -230,26 +239,30 @@ func Create(ctx context.Context, dir string, root keys.Root, opt Options) (*Arch
 	b.guard = func() error { return nil } // the marker comes last
 	if err := initRepo(ctx, b, filepath.Join(dir, configName), root, id); err != nil {
 		log.close()
-		return nil, fmt.Errorf("create the archive: %w", err)
+		return nil, fmt.Errorf("create the archive: %w", full(err))
 	}
 	if err := log.close(); err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
 	// The marker makes it an archive: a crash before it leaves a directory
-	// that Open calls missing and Create calls foreign.
+	// that Open calls missing and Create begins anew.
 	hexID := hex.EncodeToString(id[:16])
 	m := marker{Version: markerVersion, Archive: hexID, Epoch: 1, Key: keyCheck(root, hexID), Created: opt.time().UTC()}
 	if err := writeMarker(dir, m); err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
-	if err := syncDir(filepath.Dir(dir)); err != nil {
+	if err := errors.Join(os.Remove(filepath.Join(dir, makingName)), syncDir(filepath.Dir(dir))); err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
-	f.Close()
+	held = false
+	if err := unlock(f); err != nil {
+		return nil, fmt.Errorf("create the archive: %w", err)
+	}
 	return Open(ctx, dir, root, opt)
 }
 
 func newBlobs(dir string, log *putLog, opt Options) *blobs {
+	log.fault = opt.Fault
 	b := &blobs{
 		root: filepath.Join(dir, repoDir), log: log, now: time.Now, clock: opt.Now != nil,
 		fault: opt.Fault, onPut: opt.OnPut, index: map[blob.ID]blob.Metadata{},
@@ -258,7 +271,7 @@ func newBlobs(dir string, log *putLog, opt Options) *blobs {
 		b.now = opt.Now
 	}
 	if !opt.NoParity {
-		b.parity = &parities{dir: filepath.Join(dir, parityDir), root: b.root, warn: opt.Log}
+		b.parity = &parities{dir: filepath.Join(dir, parityDir), root: b.root, warn: opt.Log, fault: opt.Fault}
 	}
 	return b
 }
@@ -467,7 +480,7 @@ func (a *Archive) shut(ctx context.Context) error {
 	if a.codec != nil {
 		a.codec.close()
 	}
-	errs = append(errs, a.lock.Close())
+	errs = append(errs, unlock(a.lock))
 	return errors.Join(errs...)
 }
 

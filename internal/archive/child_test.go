@@ -71,49 +71,91 @@ func filler(seed, n int) []byte {
 }
 
 // TestKill kills a writing process at random moments and compares every
-// acknowledged commit after each.
+// acknowledged commit after each: while it commits, puts blobs, folds and keeps
+// the repository in order, and every fifth time while it opens and repairs what
+// the kill before left. Two archives are killed side by side.
+// FAROL_KILLS=1000 asks for as many kills.
 func TestKill(t *testing.T) {
-	kills := 12
+	kills := 50
 	if s := os.Getenv("FAROL_KILLS"); s != "" {
-		kills, _ = strconv.Atoi(s)
+		var err error
+		if kills, err = strconv.Atoi(s); err != nil || kills < 1 {
+			t.Fatalf("FAROL_KILLS=%s is no number of kills", s)
+		}
 	}
+	for lane := range 2 {
+		t.Run(fmt.Sprint("archive ", lane+1), func(t *testing.T) {
+			t.Parallel()
+			for left := (kills + 1 - lane) / 2; left > 0; left -= 50 { // then a new one: reading it back grows with it
+				killOften(t, min(left, 50))
+			}
+		})
+	}
+}
+
+func killOften(t *testing.T, kills int) {
 	a, dir := newArchive(t, Options{})
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
-	last := 0
+	last, early := 0, 0
 	for n := range kills {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "FAROL_ARCHIVE_CHILD="+dir)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
+		acked, opening := killOne(t, dir, n)
+		last = max(last, acked)
+		if opening {
+			early++
 		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		after := time.Duration(rand.IntN(250)) * time.Millisecond
-		sc := bufio.NewScanner(out)
-		started := false
-		for sc.Scan() {
-			if s, ok := strings.CutPrefix(sc.Text(), "ack "); ok {
-				last, _ = strconv.Atoi(s)
-				if !started {
-					started = true
-					time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
-				}
-				continue
-			}
-			t.Errorf("kill %d: the child says %s", n, sc.Text())
-			_ = cmd.Process.Kill()
-		}
-		_ = cmd.Wait()
-		compareKilled(t, dir, n, last)
+		compareKilled(t, dir, n, last, n%10 == 9 || n == kills-1)
 	}
-	t.Logf("%d kills, %d acknowledged commits", kills, last)
+	t.Logf("%d kills, %d of them before the first commit, %d acknowledged commits", kills, early, last)
+	if bin := os.Getenv("FAROL_KOPIA"); bin != "" {
+		a := open(t, dir, Options{})
+		fold(t, a)
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+		kopia := stockKopia(t, bin, dir)
+		t.Log(kopia("snapshot", "verify", "--verify-files-percent=100"))
+		kopia("content", "verify", "--full")
+	}
 }
 
-func compareKilled(t *testing.T, dir string, n, last int) {
+// killOne runs a child and kills it; it returns the last commit it acknowledged
+// and whether it was killed before its first.
+func killOne(t *testing.T, dir string, n int) (last int, opening bool) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "FAROL_ARCHIVE_CHILD="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	kill := func() { _ = cmd.Process.Kill() }
+	if n%5 == 4 {
+		time.AfterFunc(time.Duration(rand.IntN(200))*time.Millisecond, kill)
+	}
+	after := time.Duration(rand.IntN(250)) * time.Millisecond
+	for sc := bufio.NewScanner(out); sc.Scan(); {
+		if s, ok := strings.CutPrefix(sc.Text(), "ack "); ok {
+			if last == 0 {
+				time.AfterFunc(after, kill)
+			}
+			last, _ = strconv.Atoi(s)
+			continue
+		}
+		t.Errorf("kill %d: the child says %s", n, sc.Text())
+		kill()
+	}
+	_ = cmd.Wait()
+	return last, last == 0
+}
+
+// compareKilled reads everything that was acknowledged; with full it reads
+// every file of the archive against its hash as well.
+func compareKilled(t *testing.T, dir string, n, last int, full bool) {
 	t.Helper()
 	a := open(t, dir, Options{})
 	defer a.Close()
@@ -143,7 +185,7 @@ func compareKilled(t *testing.T, dir string, n, last int) {
 			t.Errorf("kill %d: %v", n, d)
 		}
 	}
-	r, err := a.Check(context.Background(), true, nil)
+	r, err := a.Check(context.Background(), full, nil)
 	if err != nil || !r.OK() {
 		t.Fatalf("kill %d: check %+v, %v", n, r, err)
 	}

@@ -127,15 +127,15 @@ func (a *Archive) write(list []*pending) {
 
 func (a *Archive) append(list []*pending) error {
 	a.mu.Lock()
-	seq, last, broken := a.lastSeq, a.lastTime, a.lastErr
+	seq, last := a.lastSeq, a.lastTime
 	a.mu.Unlock()
-	if broken != nil {
-		return broken
-	}
 	if a.closed.Load() {
 		return ErrClosed
 	}
 	j := a.j
+	if err := j.settle(); err != nil {
+		return err
+	}
 	w, err := j.begin(seq + 1)
 	if err != nil {
 		return fmt.Errorf("begin a journal file: %w", full(err))
@@ -193,6 +193,9 @@ func (a *Archive) persist(w *jwriter, off int64, b []byte) error {
 	if _, err := w.f.WriteAt(b, off); err != nil {
 		return err
 	}
+	if err := a.opt.Fault("journal.written"); err != nil {
+		return err
+	}
 	if err := a.opt.Fault("journal.sync"); err != nil {
 		return err
 	}
@@ -204,25 +207,20 @@ func (a *Archive) persist(w *jwriter, off int64, b []byte) error {
 
 // undo takes a failed append back, so that a later commit cannot be mistaken
 // for it; the next one begins a new file. When even that fails the archive
-// takes no more: only a reopen can tell what is on disk.
+// takes no more until it works.
 func (a *Archive) undo(w *jwriter, cause error) error {
 	cause = fmt.Errorf("write the journal: %w", full(cause))
 	a.j.cur = nil
+	var err error
 	if w.head != nil {
-		a.j.drop(w)
-		return cause
+		err = a.j.drop(w)
+	} else if err = a.j.takeBack(w); err != nil {
+		a.j.doubt = w
+	} else {
+		err = w.f.Close()
 	}
-	err := w.f.Truncate(w.file.size)
-	if err == nil {
-		err = w.f.Sync()
-	}
-	err = errors.Join(err, w.f.Close())
 	if err != nil {
-		a.mu.Lock()
-		a.lastErr = fmt.Errorf("the journal is in doubt, reopen the archive: %w", errors.Join(cause, err))
-		err = a.lastErr
-		a.mu.Unlock()
-		return err
+		return fmt.Errorf("the journal is in doubt: %w", errors.Join(cause, full(err)))
 	}
 	return cause
 }

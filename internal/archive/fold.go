@@ -76,16 +76,16 @@ func (a *Archive) foldLocked(ctx context.Context, tags map[string]string) (*Poin
 		return nil, fmt.Errorf("fold: %w", ErrClosed)
 	}
 	if err := a.relocateLocked(ctx); err != nil {
-		return nil, fmt.Errorf("fold: %w", err)
+		return nil, fmt.Errorf("fold: %w", full(err))
 	}
 	if err := a.spillInline(ctx); err != nil {
-		return nil, fmt.Errorf("fold: %w", err)
+		return nil, fmt.Errorf("fold: %w", full(err))
 	}
 	var point *Point
 	for {
 		files, more, err := a.foldable()
 		if err != nil {
-			return point, fmt.Errorf("fold: %w", err)
+			return point, fmt.Errorf("fold: %w", full(err))
 		}
 		if len(files) == 0 && (len(tags) == 0 || point != nil) {
 			break
@@ -96,18 +96,18 @@ func (a *Archive) foldLocked(ctx context.Context, tags map[string]string) (*Poin
 		}
 		p, err := a.foldRound(ctx, files, round)
 		if err != nil {
-			return point, fmt.Errorf("fold: %w", err)
+			return point, fmt.Errorf("fold: %w", full(err))
 		}
 		point = p
 		if err := a.relocateLocked(ctx); err != nil {
-			return point, fmt.Errorf("fold: %w", err)
+			return point, fmt.Errorf("fold: %w", full(err))
 		}
 		if !more {
 			break
 		}
 	}
 	if err := a.removeFolded(); err != nil {
-		return point, fmt.Errorf("fold: %w", err)
+		return point, fmt.Errorf("fold: %w", full(err))
 	}
 	return point, nil
 }
@@ -185,7 +185,7 @@ func (a *Archive) foldRound(ctx context.Context, files []*jfile, tags map[string
 	}
 	f.m = Moves{Fold: a.foldNo, After: a.pointer.Seq, Upto: f.state.Seq, path: a.movesPath(a.foldNo)}
 	var err error
-	if f.moves, err = newMoveWriter(f.m); err != nil {
+	if f.moves, err = newMoveWriter(f.m, a.opt.Fault); err != nil {
 		return nil, err
 	}
 	oid, err := f.write(ctx)

@@ -313,4 +313,4 @@ func newHasher() hasher { return hasher{sha256.New()} }
 func (h hasher) hash() record.Hash { return record.Hash(h.Sum(nil)) }
 
 // stale reports whether t lies more than d in the past.
-func (a *Archive) stale(t time.Time, d time.Duration) bool { return a.now().Sub(t) > d }
+func (a *Archive) stale(t time.Time, d time.Duration) bool { return a.now().Sub(t).Abs() > d }

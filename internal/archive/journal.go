@@ -2,6 +2,7 @@ package archive
 
 import (
 	"crypto/cipher"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,12 +23,14 @@ type journal struct {
 	codec *codec
 	id    [16]byte
 	epoch uint32
+	fault func(op string) error
 
 	mu     sync.Mutex
 	number uint64 // last file number given in this epoch, never given again
 	files  []*jfile
 	cur    *jwriter
-	last   tag // of the last frame written or kept
+	last   tag      // of the last frame written or kept
+	doubt  *jwriter // bytes behind file.size may be on disk and could not be taken back
 	refs   []commitRef
 }
 
@@ -199,15 +202,21 @@ func (j *journal) begin(next uint64) (*jwriter, error) {
 		return nil, err
 	}
 	name := fmt.Sprintf(journalPattern, h.epoch, h.number)
+	if err := j.fault("journal.create"); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(j.path(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := syncDir(j.dir); err != nil {
-		f.Close()
-		return nil, err
+	j.number++ // whatever follows: its name is taken
+	err = j.fault("journal.created")
+	if err == nil {
+		err = syncDir(j.dir)
 	}
-	j.number++
+	if err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(j.path(name)))
+	}
 	file := &jfile{name: name, head: h, aead: aead}
 	j.cur = &jwriter{f: f, file: file, head: h.bytes()}
 	j.last = h.chain()
@@ -223,24 +232,70 @@ func (j *journal) roll() error {
 }
 
 func (j *journal) rollLocked() error {
+	if err := j.settle(); err != nil {
+		return err
+	}
 	if j.cur == nil {
 		return nil
 	}
 	w := j.cur
 	j.cur = nil
 	if w.file.size == 0 { // nothing was ever acknowledged in it
-		j.drop(w)
-		return nil
+		return j.drop(w)
 	}
 	return w.f.Close()
 }
 
-// drop forgets a file in which nothing was acknowledged.
-func (j *journal) drop(w *jwriter) {
-	w.f.Close()
-	_ = os.Remove(j.path(w.file.name))
-	j.files = slices.DeleteFunc(j.files, func(f *jfile) bool { return f == w.file })
-	j.last = w.file.head.prev
+// settle takes back what an append left whose undoing failed as well, as on a
+// disk that was remounted read-only. Until that works nothing is appended or
+// folded; then the archive goes on by itself.
+func (j *journal) settle() error {
+	w := j.doubt
+	if w == nil {
+		return nil
+	}
+	if err := j.takeBack(w); err != nil {
+		return fmt.Errorf("take back an append that failed: %w", full(err))
+	}
+	j.doubt = nil
+	return w.f.Close()
 }
 
-func (j *journal) close() error { return j.roll() }
+// takeBack cuts a file to what was acknowledged, and removes one in which that
+// is nothing.
+func (j *journal) takeBack(w *jwriter) error {
+	if err := j.fault("journal.undo"); err != nil {
+		return err
+	}
+	if w.file.size == 0 {
+		if err := os.Remove(j.path(w.file.name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return syncDir(j.dir)
+	}
+	if err := w.f.Truncate(w.file.size); err != nil {
+		return err
+	}
+	return w.f.Sync()
+}
+
+// drop forgets a file in which nothing was acknowledged.
+func (j *journal) drop(w *jwriter) error {
+	j.files = slices.DeleteFunc(j.files, func(f *jfile) bool { return f == w.file })
+	j.last = w.file.head.prev
+	w.file.size = 0
+	if err := j.takeBack(w); err != nil {
+		j.doubt = w
+		return err
+	}
+	return w.f.Close()
+}
+
+// close gives up what could not be taken back: the next open cuts it.
+func (j *journal) close() error {
+	err := j.roll()
+	if j.doubt != nil {
+		err = errors.Join(err, j.doubt.f.Close())
+	}
+	return err
+}

@@ -18,9 +18,12 @@ import (
 	"farol/internal/keys"
 )
 
+// MarkerName is the file by which a directory is an archive.
+const MarkerName = "farol.archive"
+
 // Names inside an archive's directory.
 const (
-	markerName     = "farol.archive"
+	markerName     = MarkerName
 	lockName       = "lock"
 	journalDir     = "journal"
 	repoDir        = "archive"
@@ -119,8 +122,56 @@ func lock(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// makingName is there from the first step of Create to the last: a directory
+// with it and without a marker holds nothing of anybody's.
+const makingName = "farol.making"
+
+// vacant returns ErrForeign unless a new archive may be made in dir.
+func vacant(dir string) error {
+	des, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(dir, makingName)); err == nil {
+		_, err := os.Stat(filepath.Join(dir, markerName))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return errors.Join(err, ErrForeign)
+	}
+	for _, de := range des {
+		if de.Name() != "lost+found" && de.Name() != makingName+".tmp" {
+			return ErrForeign
+		}
+	}
+	return nil
+}
+
+// clearUnmade removes what a Create left that did not come to its end.
+func clearUnmade(dir string) error {
+	for _, name := range []string{repoDir, parityDir, putLogName, configName} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unlock gives the archive free. It says so to the kernel: closing alone frees
+// it only when the last copy of the descriptor goes, and a child process holds
+// one between its fork and its exec.
+func unlock(f *os.File) error {
+	if f == nil {
+		return nil
+	}
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}
+
 // full turns the file system's words for "no room" into ErrFull.
 func full(err error) error {
+	if errors.Is(err, ErrFull) {
+		return err
+	}
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}

@@ -122,9 +122,14 @@ type moveWriter struct {
 	f *os.File
 	z *zstd.Encoder
 	w *bufio.Writer
+
+	fault func(op string) error
 }
 
-func newMoveWriter(m Moves) (*moveWriter, error) {
+func newMoveWriter(m Moves, fault func(op string) error) (*moveWriter, error) {
+	if err := fault("moves.create"); err != nil {
+		return nil, fmt.Errorf("write the moves of fold %d: %w", m.Fold, err)
+	}
 	f, err := os.OpenFile(m.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("write the moves of fold %d: %w", m.Fold, err)
@@ -134,7 +139,7 @@ func newMoveWriter(m Moves) (*moveWriter, error) {
 		f.Close()
 		return nil, err
 	}
-	mw := &moveWriter{f: f, z: z, w: bufio.NewWriter(z)}
+	mw := &moveWriter{f: f, z: z, w: bufio.NewWriter(z), fault: fault}
 	head, _ := json.Marshal(m)
 	_, err = mw.w.Write(append(head, '\n'))
 	return mw, err
@@ -153,9 +158,12 @@ func (w *moveWriter) blob(id string, sha record.Hash) error {
 // finish puts the file on disk.
 func (w *moveWriter) finish() error {
 	_, err := w.w.WriteString("end\n")
-	err = errors.Join(err, w.w.Flush(), w.z.Close())
+	err = errors.Join(err, w.fault("moves.write"), w.w.Flush(), w.z.Close())
 	if err == nil {
 		err = w.f.Sync()
+	}
+	if err == nil {
+		err = w.fault("moves.synced")
 	}
 	if err = errors.Join(err, w.f.Close()); err != nil {
 		return err
@@ -270,6 +278,9 @@ func (a *Archive) relocateLocked(ctx context.Context) error {
 		a.mu.Lock()
 		a.moves = a.moves[1:]
 		a.mu.Unlock()
+		if err := a.opt.Fault("moves.remove"); err != nil {
+			return fmt.Errorf("relocate after fold %d: %w", m.Fold, err)
+		}
 		if err := os.Remove(m.path); err != nil {
 			return fmt.Errorf("relocate after fold %d: %w", m.Fold, err)
 		}

@@ -24,6 +24,7 @@ const parityDir = "parity"
 type parities struct {
 	dir, root string
 	warn      *slog.Logger
+	fault     func(op string) error
 }
 
 var errNoParity = errors.New("there is no parity to heal from")
@@ -65,7 +66,14 @@ func (p *parities) write(name string, size int64, sum record.Hash) error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(parity.Make(in, size, sum, strength(name), out), out.Close())
+	err = p.fault("parity.write")
+	if err == nil {
+		err = parity.Make(in, size, sum, strength(name), out)
+	}
+	err = errors.Join(err, out.Close())
+	if err == nil {
+		err = p.fault("parity.rename")
+	}
 	if err == nil {
 		err = os.Rename(path+".tmp", path)
 	}

@@ -45,8 +45,10 @@ type putLog struct {
 	mu   sync.Mutex
 	f    *os.File
 	size int64
-	live map[string]putInfo
-	next map[string]putInfo // announced by the last intent
+
+	fault func(op string) error // never nil after openPutLog
+	live  map[string]putInfo
+	next  map[string]putInfo // announced by the last intent
 }
 
 func openPutLog(path string) (*putLog, error) {
@@ -54,7 +56,7 @@ func openPutLog(path string) (*putLog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the put log: %w", err)
 	}
-	l := &putLog{f: f, live: map[string]putInfo{}, next: map[string]putInfo{}}
+	l := &putLog{f: f, fault: func(string) error { return nil }, live: map[string]putInfo{}, next: map[string]putInfo{}}
 	err = scanPutLog(f, 0, func(e PutEntry) bool {
 		l.note(e)
 		l.size = e.Pos
@@ -143,11 +145,20 @@ func (l *putLog) add(e *PutEntry, sync bool) error {
 	if e.Deleted {
 		line = fmt.Sprintf("- %s %d\n", e.Name, e.Time.UnixMilli())
 	}
+	if err := l.fault("putlog.write"); err != nil {
+		return fmt.Errorf("write the put log: %w", err)
+	}
 	if _, err := l.f.WriteAt([]byte(line), l.size); err != nil {
+		return fmt.Errorf("write the put log: %w", err)
+	}
+	if err := l.fault("putlog.written"); err != nil {
 		return fmt.Errorf("write the put log: %w", err)
 	}
 	if sync {
 		if err := l.f.Sync(); err != nil {
+			return fmt.Errorf("sync the put log: %w", err)
+		}
+		if err := l.fault("putlog.synced"); err != nil {
 			return fmt.Errorf("sync the put log: %w", err)
 		}
 	}

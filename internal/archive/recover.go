@@ -15,7 +15,7 @@ import (
 // and takes in every commit that no snapshot covers.
 func (a *Archive) openJournal(ctx context.Context, key []byte, epoch uint32) error {
 	// The files a point covers may all be gone: numbers go on behind them.
-	j := &journal{dir: filepath.Join(a.dir, journalDir), key: key, codec: a.codec, id: a.id, epoch: max(epoch, a.pointer.Epoch)}
+	j := &journal{dir: filepath.Join(a.dir, journalDir), key: key, codec: a.codec, id: a.id, epoch: max(epoch, a.pointer.Epoch), fault: a.opt.Fault}
 	if a.pointer.Epoch == j.epoch {
 		j.number = a.pointer.File
 	}

@@ -51,25 +51,13 @@ func TestStockKopiaReadsWhatWasFolded(t *testing.T) {
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
-	home := t.TempDir()
-	kopia := func(args ...string) string {
-		t.Helper()
-		cmd := exec.Command(bin, append(args, "--config-file="+filepath.Join(home, "config"))...)
-		cmd.Env = append(os.Environ(), "KOPIA_PASSWORD="+Password(testRoot), "HOME="+home, "KOPIA_CHECK_FOR_UPDATES=false",
-			"XDG_CACHE_HOME="+home, "KOPIA_LOG_DIR="+home, "KOPIA_CACHE_DIRECTORY="+filepath.Join(home, "cache"))
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("kopia %s: %v\n%s", args[0], err, out)
-		}
-		return string(out)
-	}
-	kopia("repository", "connect", "filesystem", "--path="+filepath.Join(dir, repoDir), "--readonly")
+	kopia := stockKopia(t, bin, dir)
 	if out := kopia("snapshot", "list", "--all"); !strings.Contains(out, p.root) {
 		t.Errorf("the point is not in the list:\n%s", out)
 	}
 	t.Log(kopia("snapshot", "verify", "--verify-files-percent=100"))
 	kopia("content", "verify", "--full")
-	to := filepath.Join(home, "restored")
+	to := filepath.Join(t.TempDir(), "restored")
 	kopia("snapshot", "restore", p.ID, to)
 
 	lines, files := 0, map[string]string{}
@@ -106,4 +94,24 @@ func TestStockKopiaReadsWhatWasFolded(t *testing.T) {
 		}
 	}
 	t.Log(files[big.SHA256.String()], fmt.Sprintf("%d files", len(files)))
+}
+
+// stockKopia connects the stock program to the archive in dir and returns what
+// runs it.
+func stockKopia(t testing.TB, bin, dir string) func(args ...string) string {
+	t.Helper()
+	home := t.TempDir()
+	kopia := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command(bin, append(args, "--config-file="+filepath.Join(home, "config"))...)
+		cmd.Env = append(os.Environ(), "KOPIA_PASSWORD="+Password(testRoot), "HOME="+home, "KOPIA_CHECK_FOR_UPDATES=false",
+			"XDG_CACHE_HOME="+home, "KOPIA_LOG_DIR="+home, "KOPIA_CACHE_DIRECTORY="+filepath.Join(home, "cache"))
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("kopia %s: %v\n%s", args[0], err, out)
+		}
+		return string(out)
+	}
+	kopia("repository", "connect", "filesystem", "--path="+filepath.Join(dir, repoDir), "--readonly")
+	return kopia
 }

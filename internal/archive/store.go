@@ -266,6 +266,9 @@ func (b *blobs) write(path string, r io.Reader, mtime time.Time) error {
 	}
 	_, err = io.Copy(f, r)
 	if err == nil {
+		err = b.fault("blob.written")
+	}
+	if err == nil {
 		err = b.fault("blob.sync")
 	}
 	if err == nil {
@@ -278,10 +281,16 @@ func (b *blobs) write(path string, r io.Reader, mtime time.Time) error {
 		err = os.Chtimes(tmp, mtime, mtime)
 	}
 	if err == nil {
+		err = b.fault("blob.rename")
+	}
+	if err == nil {
 		err = os.Rename(tmp, path)
 	}
 	if err != nil {
 		_ = os.Remove(tmp)
+		return err
+	}
+	if err := b.fault("blob.renamed"); err != nil {
 		return err
 	}
 	if err := syncDir(dir); err != nil {
@@ -314,8 +323,14 @@ func (b *blobs) DeleteBlobInPath(ctx context.Context, _, path string) error {
 	if err := b.guard(); err != nil {
 		return err
 	}
+	if err := b.fault("blob.delete"); err != nil {
+		return err
+	}
 	err := os.Remove(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := b.fault("blob.deleted"); err != nil {
 		return err
 	}
 	rel := b.rel(path)

@@ -39,6 +39,9 @@ func (a *Archive) removeFolded() error {
 		} else if !a.stale(f.time, a.opt.KeepJournal) {
 			break
 		}
+		if err := a.opt.Fault("journal.remove"); err != nil {
+			return fmt.Errorf("remove journal %s: %w", f.name, err)
+		}
 		var err error
 		if f.bad {
 			err = a.setAside(a.j.path(f.name)) // perhaps it can be healed one day
@@ -46,6 +49,9 @@ func (a *Archive) removeFolded() error {
 			err = os.Remove(a.j.path(f.name))
 		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove journal %s: %w", f.name, err)
+		}
+		if err := a.opt.Fault("journal.removed"); err != nil {
 			return fmt.Errorf("remove journal %s: %w", f.name, err)
 		}
 		a.j.mu.Lock()

@@ -99,6 +99,76 @@ func TestMaintenanceOverDaysDropsOnlyWhatWasForgotten(t *testing.T) {
 	t.Logf("repository %d kB after 24 rounds, %d index blobs, %d files deleted on the way", sizes[len(sizes)-1]>>10, index, deleted)
 }
 
+// TestTheClockMayJumpBackAnHourAndAheadAYear works on under a clock that goes
+// back, ahead and back again, with days of maintenance after it.
+func TestTheClockMayJumpBackAnHourAndAheadAYear(t *testing.T) {
+	ctx := context.Background()
+	c := &clock{t: time.Date(2026, 11, 3, 1, 0, 0, 0, time.UTC)}
+	opt := Options{Now: c.now, KeepJournal: time.Hour}
+	a, _ := newArchive(t, opt)
+	s := newShelf()
+	a.SetRelocate(s.relocate)
+	n, last, deleted := 0, time.Time{}, 0
+	work := func(rounds int) {
+		t.Helper()
+		for range rounds {
+			b, err := a.PutBlob(ctx, "big", -1, bytes.NewReader(filler(n, 80_000)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := message("c", 10_000+n)
+			r.Blobs = []record.Blob{b}
+			k := commit(t, a, append(messages(fmt.Sprint("c", n%3), n*20, 20), r)...)
+			if k.Time.Before(last) {
+				t.Errorf("commit %d is older than the one before", k.Seq)
+			}
+			n, last = n+1, k.Time
+			s.add(k)
+			fold(t, a)
+			c.step(8 * time.Hour)
+			if err := a.Maintain(ctx, true); err != nil {
+				t.Fatal(err)
+			}
+			points, err := a.Points(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range points[:max(0, len(points)-2)] {
+				if err := a.Forget(ctx, p.ID); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		s.check(t, a)
+		deleted = 0
+		for e := range a.PutLog(0) {
+			if e.Deleted {
+				deleted++
+			}
+		}
+	}
+	work(4)
+	for _, jump := range []time.Duration{-time.Hour, 365 * 24 * time.Hour, -365 * 24 * time.Hour, -time.Hour} {
+		c.step(jump)
+		work(2)
+		a = reopen(t, a, opt) // and between runs
+		a.SetRelocate(s.relocate)
+		work(1)
+	}
+	was := deleted
+	work(8)
+	if deleted <= was {
+		t.Errorf("maintenance has deleted nothing since the clock was put right (%d files before)", was)
+	}
+	if st := a.Status(); st.JournalBytes > 1<<20 {
+		t.Errorf("folded journal files stay: %d bytes", st.JournalBytes)
+	}
+	rep, err := a.Check(ctx, true, nil)
+	if err != nil || !rep.OK() || rep.Blobs != int64(n) {
+		t.Errorf("check: %+v, %v", rep, err)
+	}
+}
+
 func TestWaitingCommitsShareOneSync(t *testing.T) {
 	var syncs atomic.Int64
 	a, _ := newArchive(t, Options{Fault: func(op string) error {

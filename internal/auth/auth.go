@@ -226,6 +226,18 @@ func (a *Accounts) SetLook(ctx context.Context, id int64, lang, theme string) er
 	})
 }
 
+func stepAt(t time.Time) int64 { return t.Unix() / 30 }
+
+// spent is the last step whose code was used. One that lies ahead was used
+// under a clock that has been put right since, and says nothing of the codes of
+// today: it would keep everybody out until that day comes.
+func spent(last int64, now time.Time) int64 {
+	if last > stepAt(now)+1 {
+		return 0
+	}
+	return last
+}
+
 // matchCode finds the 30 s step that a code belongs to, one step of skew.
 func matchCode(secret, code string, now time.Time) (int64, bool) {
 	code = strings.Map(func(r rune) rune {
@@ -240,7 +252,7 @@ func matchCode(secret, code string, now time.Time) (int64, bool) {
 	if len(code) != 6 {
 		return 0, false
 	}
-	step := now.Unix() / 30
+	step := stepAt(now)
 	found, ok := int64(0), false
 	for _, s := range []int64{step - 1, step, step + 1} { // all three, for equal time
 		want, err := totp.GenerateCode(secret, time.Unix(s*30, 0))

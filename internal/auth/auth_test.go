@@ -169,3 +169,41 @@ func TestTheSetupCodeAllowsTenTries(t *testing.T) {
 		t.Fatal("the right code passed after ten wrong ones")
 	}
 }
+
+// TestAWrongClockLocksNobodyOut: somebody signs in while the clock is a year
+// ahead, then it is put right; and the other way.
+func TestAWrongClockLocksNobodyOut(t *testing.T) {
+	f := newFixture(t)
+	right := f.now
+	f.now = right.AddDate(1, 0, 0)
+	token, _, err := f.Login(t.Context(), "maria", goodPassword, f.code(), "10.0.0.1", "browser")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 8 {
+		if _, _, err := f.Login(t.Context(), "maria", "a wrong one", "000000", "10.0.0.1", "browser"); err == nil {
+			t.Fatal("a wrong password was taken")
+		}
+	}
+	f.now = right
+	if _, err := f.Session(t.Context(), token); !errors.Is(err, ErrSession) {
+		t.Errorf("a session from the future lives for a year: %v", err)
+	}
+	code := f.code()
+	token, _, err = f.Login(t.Context(), "maria", goodPassword, code, "10.0.0.1", "browser")
+	if err != nil {
+		t.Fatalf("nobody can sign in until that year is over: %v", err)
+	}
+	if _, _, err := f.Login(t.Context(), "maria", goodPassword, code, "10.0.0.2", "browser"); !errors.Is(err, ErrLogin) {
+		t.Errorf("a code counts twice: %v", err)
+	}
+	f.now = f.now.Add(time.Minute)
+	if _, err := f.StepUp(t.Context(), token, f.code()); err != nil {
+		t.Errorf("a fresh code: %v", err)
+	}
+	f.now = f.now.Add(-time.Hour) // back an hour
+	f.now = f.now.Add(10 * time.Second)
+	if _, _, err := f.Login(t.Context(), "maria", goodPassword, f.code(), "10.0.0.3", "browser"); err != nil {
+		t.Errorf("after the clock went back an hour: %v", err)
+	}
+}

@@ -75,6 +75,7 @@ func (a *Accounts) Login(ctx context.Context, name, password, code, source, agen
 		secret = string(b)
 	}
 	step, codeOK := matchCode(secret, code, a.now())
+	last = spent(last, a.now())
 	if !known || !passOK || !codeOK || step <= last {
 		return "", s, errors.Join(a.failed(ctx, key), ErrLogin)
 	}
@@ -86,7 +87,7 @@ func (a *Accounts) open(ctx context.Context, u User, step int64, key, source, ag
 	now := a.now()
 	err := a.db.Update(ctx, func(tx *db.Tx) error {
 		// the code is spent in the same transaction that opens the session
-		res, err := tx.ExecContext(ctx, "UPDATE account SET step=? WHERE id=? AND step<?", step, u.ID, step)
+		res, err := tx.ExecContext(ctx, "UPDATE account SET step=? WHERE id=? AND (step<? OR step>?)", step, u.ID, step, stepAt(now)+1)
 		if err != nil {
 			return err
 		}
@@ -141,7 +142,9 @@ func (a *Accounts) find(ctx context.Context, token string, seenNow bool) (Sessio
 	if step > 0 {
 		s.StepUp = time.UnixMilli(step)
 	}
-	if now.Sub(s.Seen) > Idle || now.Sub(s.Created) > Absolute {
+	// One from the future was opened under a wrong clock: nobody knows its age.
+	future := s.Seen.Sub(now) > Idle || s.Created.Sub(now) > Idle
+	if now.Sub(s.Seen) > Idle || now.Sub(s.Created) > Absolute || future {
 		return s, errors.Join(ErrSession, a.Logout(ctx, token))
 	}
 	if seenNow && now.Sub(s.Seen) > time.Minute {
@@ -177,7 +180,7 @@ func (a *Accounts) StepUp(ctx context.Context, token, code string) (string, erro
 			return err
 		}
 		step, ok := matchCode(string(secret), code, a.now())
-		if !ok || step <= last {
+		if !ok || step <= spent(last, a.now()) {
 			return nil
 		}
 		good = true
@@ -231,7 +234,7 @@ func (a *Accounts) throttle(ctx context.Context, key string) error {
 		return fmt.Errorf("check attempts: %w", err)
 	}
 	wait := min(time.Second<<min(n-freeTries+1, 12), maxWait)
-	if left := wait - a.now().Sub(time.UnixMilli(last)); left > 0 {
+	if left := wait - a.now().Sub(time.UnixMilli(last)); left > 0 && left <= 2*wait { // beyond: it was written under a wrong clock
 		return &Slow{left}
 	}
 	return nil

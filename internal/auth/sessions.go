@@ -47,3 +47,15 @@ func (a *Accounts) End(ctx context.Context, account int64, id string) error {
 	}
 	return nil
 }
+
+// EndAll signs everybody out.
+func (a *Accounts) EndAll(ctx context.Context) error {
+	err := a.db.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM session")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("end every session: %w", err)
+	}
+	return nil
+}

@@ -84,8 +84,12 @@ func (e *Engine) Gaps(ctx context.Context, limit int) ([]Gap, error) {
 	return e.gaps(ctx, "SELECT kind,container,item,reason,first,retry,tries,lost FROM gap ORDER BY lost, first LIMIT ?", limit)
 }
 
+// longestRetry is further ahead than a try is ever put off: what lies beyond
+// was put off under a wrong clock.
+const longestRetry = 48 * time.Hour
+
 func (e *Engine) dueGaps(ctx context.Context, limit int) ([]Gap, error) {
-	return e.gaps(ctx, "SELECT kind,container,item,reason,first,retry,tries,lost FROM gap WHERE lost=0 AND retry<=? ORDER BY retry LIMIT ?", e.d.Now().UnixMilli(), limit)
+	return e.gaps(ctx, "SELECT kind,container,item,reason,first,retry,tries,lost FROM gap WHERE lost=0 AND (retry<=? OR retry>?) ORDER BY retry LIMIT ?", e.d.Now().UnixMilli(), e.d.Now().Add(longestRetry).UnixMilli(), limit)
 }
 
 func (e *Engine) gaps(ctx context.Context, q string, args ...any) ([]Gap, error) {

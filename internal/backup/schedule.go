@@ -60,6 +60,9 @@ func (e *Engine) due(ctx context.Context) error {
 		if r.State != Done && r.State != Partial && r.State != Running {
 			continue
 		}
+		if r.Started.After(e.d.Now()) {
+			r.Started = time.Unix(0, 0) // under a wrong clock: it took place, nobody knows when, so the next is due
+		}
 		if r.What == string(Full) && r.Started.After(lastFull) {
 			lastFull = r.Started
 		}
@@ -102,7 +105,7 @@ const catchUpEvery = 2 * time.Minute
 func (e *Engine) catchUp(now time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.missed || e.run != nil || now.Sub(e.caught) < catchUpEvery {
+	if since := now.Sub(e.caught); !e.missed || e.run != nil || since >= 0 && since < catchUpEvery {
 		return false
 	}
 	e.missed, e.caught = false, now

@@ -82,6 +82,9 @@ func (c *Catalog) canary() string { return c.blind.token('w', "canary") + "/" + 
 // Close closes the file.
 func (c *Catalog) Close() error { return errors.Join(c.one.Close(), c.db.Close()) }
 
+// Check reads the whole file and returns [db.ErrDamaged] when it is not sound.
+func (c *Catalog) Check(ctx context.Context) error { return c.db.Check(ctx) }
+
 // Copy writes a compact copy of the file to path.
 func (c *Catalog) Copy(ctx context.Context, path string) error { return c.db.Copy(ctx, path) }
 

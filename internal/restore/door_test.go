@@ -322,3 +322,59 @@ func (h *house) real(b *testing.B, n int) {
 		h.put(b, recs)
 	}
 }
+
+// TestAMessageOfAMegabyteComesOutWhole goes from commit through catalog, fold
+// and reading to an export.
+func TestAMessageOfAMegabyteComesOutWhole(t *testing.T) {
+	h := newHouse(t)
+	long := strings.Repeat("倉😀\u2028報價 ", 70_000)
+	at := time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)
+	r := message("cid1", "long", "李偉強", long, at, 7)
+	if len(r.Raw) < 1<<20 {
+		t.Fatalf("only %d bytes", len(r.Raw))
+	}
+	h.put(t, []record.Record{group("cid1", "倉", 7), message("cid1", "before", "李偉強", "短", at.Add(-time.Minute), 7), r})
+	if _, err := h.archive.Fold(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p, err := h.Page(t.Context(), owner(policy.Recovery), catalog.PageQuery{Container: h.catalog.ContainerID(record.Chat, "cid1"), Limit: 10})
+	if err != nil || len(p.Items) != 2 {
+		t.Fatalf("%d items, %v", len(p.Items), err)
+	}
+	var out bytes.Buffer
+	w := restore.NewZip(&out)
+	if _, err := h.Export(t.Context(), owner(policy.Handover), restore.Selection{}, i18n.ZhHant, w, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(out.Bytes()), int64(out.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, f := range z.File {
+		if filepath.Base(f.Name) != "records.ndjson" {
+			continue
+		}
+		rc, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(rc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range bytes.Split(bytes.TrimSpace(b), []byte("\n")) {
+			l, err := restore.ParseLine(line)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = found || bytes.Equal(l.Raw, r.Raw)
+		}
+	}
+	if !found {
+		t.Error("no line of the export holds the message as it came")
+	}
+}

@@ -203,6 +203,7 @@ func New(d Deps) *Sweep {
 // Errors of Apply: nothing was forgotten.
 var (
 	ErrWindow = errors.New("points are forgotten in the window of maintenance only")
+	ErrSilent = errors.New("no point was made for weeks, or the clock jumped: no point goes until a few days have been lived through")
 	ErrAlarm  = errors.New("an alarm has not been acknowledged: no point goes until a person has looked")
 )
 
@@ -223,12 +224,40 @@ func (s *Sweep) Preview(ctx context.Context) (keep, drop []Verdict, err error) {
 // Alarmed reports that an alarm stops the sweep.
 func (s *Sweep) Alarmed(ctx context.Context) (bool, error) { return s.d.Alarm(ctx) }
 
+// silence is the longest ordinary time without a point.
+const silence = 31 * 24 * time.Hour
+
+// jumped reports that time jumped ahead within the days of which everything is
+// kept: a machine that was off for months, or a clock that is wrong by a year.
+// To the rules everything from before looks old at once; people get those days
+// to look before anything goes.
+func jumped(points []archive.Point, r Rules, now time.Time) bool {
+	var times []time.Time
+	for _, p := range points {
+		if !p.Time.After(now) {
+			times = append(times, p.Time)
+		}
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	at := now
+	for _, t := range slices.Backward(times) {
+		if at.Sub(t) > silence {
+			return true
+		}
+		if now.Sub(t) > time.Duration(r.All)*24*time.Hour {
+			break
+		}
+		at = t
+	}
+	return false
+}
+
 // batch bounds how long the archive's snapshots are held at a time.
 const batch = 50
 
 // Apply forgets what the rules give up and returns how many points went. Each
 // has its entry in the audit log before. It returns [ErrWindow] outside the
-// window and [ErrAlarm] while an alarm stands.
+// window, [ErrSilent] after a jump of time and [ErrAlarm] while an alarm stands.
 func (s *Sweep) Apply(ctx context.Context) (n int, err error) {
 	r, err := s.d.Rules(ctx)
 	if err != nil {
@@ -237,10 +266,15 @@ func (s *Sweep) Apply(ctx context.Context) (n int, err error) {
 	if !r.open(s.d.Now()) {
 		return 0, ErrWindow
 	}
-	_, drop, err := s.Preview(ctx)
+	points, err := s.d.Archive.Points(ctx)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("apply retention: %w", err)
 	}
+	now := s.d.Now()
+	if jumped(points, r, now) {
+		return 0, ErrSilent
+	}
+	_, drop := Plan(points, r, now)
 	for len(drop) > 0 {
 		alarm, err := s.d.Alarm(ctx) // one may have come meanwhile
 		if err != nil {

@@ -190,7 +190,7 @@ func TestRunWorksOnceANight(t *testing.T) {
 		s := &shelf{}
 		tries := 0
 		refill := func() {
-			s.points = []archive.Point{{ID: "old", Fold: 1, Time: time.Now().AddDate(-30, 0, 0)}, {ID: "new", Fold: 2, Time: time.Now()}}
+			s.points = []archive.Point{{ID: "old", Fold: 1, Time: time.Now().AddDate(-30, 0, 0)}, {ID: "recent", Fold: 2, Time: time.Now().AddDate(0, 0, -20)}, {ID: "new", Fold: 3, Time: time.Now()}}
 		}
 		refill()
 		sw := New(Deps{Archive: s, Audit: s, Rules: func(context.Context) (Rules, error) { return Default, nil },
@@ -205,4 +205,51 @@ func TestRunWorksOnceANight(t *testing.T) {
 			t.Errorf("%d tries in ten nights, %v", tries, s.events)
 		}
 	})
+}
+
+// TestAClockThatJumpsAheadForgetsNothing: under a clock that is wrong by one or
+// thirty years every point looks old at once, and folds go on under it.
+func TestAClockThatJumpsAheadForgetsNothing(t *testing.T) {
+	for _, years := range []int{1, 30} {
+		at := time.Date(2026, 6, 1, 4, 0, 0, 0, macau)
+		s := &shelf{}
+		add := func() {
+			s.points = append(s.points, archive.Point{ID: fmt.Sprint(len(s.points)), Fold: uint64(len(s.points) + 1), Time: at})
+		}
+		for range 60 { // two months of nights and hours
+			add()
+			at = at.Add(time.Hour)
+			add()
+			at = at.Add(23 * time.Hour)
+		}
+		sw := New(Deps{Archive: s, Audit: s, Rules: func(context.Context) (Rules, error) { return Default, nil }, Alarm: func(context.Context) (bool, error) { return false, nil }, Now: func() time.Time { return at }})
+		if _, err := sw.Apply(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		held := len(s.points)
+		right := at
+		at = at.AddDate(years, 0, 0)
+		at = time.Date(at.Year(), at.Month(), at.Day(), 4, 0, 0, 0, macau)
+		for range 3 { // three nights under the wrong clock
+			if n, err := sw.Apply(t.Context()); !errors.Is(err, ErrSilent) || n != 0 {
+				t.Errorf("%d years ahead %d points went, %v", years, n, err)
+			}
+			add()
+			at = at.Add(24 * time.Hour)
+		}
+		at = right // it is put right
+		if n, err := sw.Apply(t.Context()); err != nil || len(s.points) != held+3 {
+			t.Errorf("afterwards %d went, %v", n, err)
+		}
+		// A machine that was off so long thins again once a week was lived.
+		at = at.AddDate(years, 0, 0)
+		for range 9 {
+			add()
+			at = at.Add(24 * time.Hour)
+		}
+		at = time.Date(at.Year(), at.Month(), at.Day(), 4, 0, 0, 0, macau)
+		if n, err := sw.Apply(t.Context()); err != nil || n == 0 {
+			t.Errorf("a week later %d went, %v", n, err)
+		}
+	}
 }
