@@ -208,6 +208,12 @@ func (c *checking) files(ctx context.Context, live map[string]putInfo, after str
 		if now, ok := c.a.blobs.log.get(name); !ok || now != want {
 			continue // deleted or replaced meanwhile
 		}
+		if ok, err := c.a.blobs.relog(name); err != nil || ok {
+			if err != nil {
+				return after, err
+			}
+			continue
+		}
 		d := Damage{What: what, Where: name}
 		c.a.healMu.Lock()
 		err = c.a.putBack(ctx, &d, path, want, fi != nil)

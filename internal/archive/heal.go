@@ -97,7 +97,7 @@ func (a *Archive) sweepBlobs(ctx context.Context) error {
 			if sum == want.sum {
 				continue
 			}
-			if b.log.next[name].sum == sum {
+			if b.log.announced(name, sum) {
 				delete(live, name) // replaced just before a crash: log it again
 				continue
 			}
@@ -227,7 +227,7 @@ func (a *Archive) healIndex(ctx context.Context) (changed bool, err error) {
 			continue
 		}
 		sum, err := hashFile(filepath.Join(a.blobs.root, name))
-		if errors.Is(err, fs.ErrNotExist) || err == nil && sum == want.sum {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && (sum == want.sum || a.blobs.log.announced(name, sum)) {
 			continue
 		}
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,7 +49,7 @@ type putLog struct {
 
 	fault func(op string) error // never nil after openPutLog
 	live  map[string]putInfo
-	next  map[string]putInfo // announced by the last intent
+	next  map[string][]record.Hash // announced since the last line; the file may be any of them
 }
 
 func openPutLog(path string) (*putLog, error) {
@@ -56,7 +57,7 @@ func openPutLog(path string) (*putLog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the put log: %w", err)
 	}
-	l := &putLog{f: f, fault: func(string) error { return nil }, live: map[string]putInfo{}, next: map[string]putInfo{}}
+	l := &putLog{f: f, fault: func(string) error { return nil }, live: map[string]putInfo{}, next: map[string][]record.Hash{}}
 	err = scanPutLog(f, 0, func(e PutEntry) bool {
 		l.note(e)
 		l.size = e.Pos
@@ -124,13 +125,15 @@ func parsePut(line string) (e PutEntry, err error) {
 
 func (l *putLog) note(e PutEntry) {
 	switch {
+	case e.intent:
+		l.next[e.Name] = append(l.next[e.Name], e.SHA256)
+		return
 	case e.Deleted:
 		delete(l.live, e.Name)
-	case e.intent:
-		l.next[e.Name] = putInfo{e.Size, e.SHA256, e.Time}
 	default:
 		l.live[e.Name] = putInfo{e.Size, e.SHA256, e.Time}
 	}
+	delete(l.next, e.Name)
 }
 
 // add appends e and sets its position. sync puts the log on disk.
@@ -146,26 +149,34 @@ func (l *putLog) add(e *PutEntry, sync bool) error {
 		line = fmt.Sprintf("- %s %d\n", e.Name, e.Time.UnixMilli())
 	}
 	if err := l.fault("putlog.write"); err != nil {
-		return fmt.Errorf("write the put log: %w", err)
+		return fmt.Errorf("write the put log: %w", full(err))
 	}
 	if _, err := l.f.WriteAt([]byte(line), l.size); err != nil {
-		return fmt.Errorf("write the put log: %w", err)
+		return fmt.Errorf("write the put log: %w", full(err))
 	}
 	if err := l.fault("putlog.written"); err != nil {
-		return fmt.Errorf("write the put log: %w", err)
+		return fmt.Errorf("write the put log: %w", full(err))
 	}
 	if sync {
 		if err := l.f.Sync(); err != nil {
-			return fmt.Errorf("sync the put log: %w", err)
+			return fmt.Errorf("sync the put log: %w", full(err))
 		}
 		if err := l.fault("putlog.synced"); err != nil {
-			return fmt.Errorf("sync the put log: %w", err)
+			return fmt.Errorf("sync the put log: %w", full(err))
 		}
 	}
 	l.size += int64(len(line))
 	e.Pos = l.size
 	l.note(*e)
 	return nil
+}
+
+// announced reports whether a file may have these bytes although its last line
+// names others: the line that should follow the file could not be written.
+func (l *putLog) announced(name string, sum record.Hash) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Contains(l.next[name], sum)
 }
 
 func (l *putLog) get(name string) (putInfo, bool) {

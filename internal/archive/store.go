@@ -239,6 +239,35 @@ func (b *blobs) PutBlobInPath(ctx context.Context, _, path string, data blob.Byt
 	return nil
 }
 
+// relog writes the line of a file that was replaced while its line could not be
+// written, and reports whether it is such a one.
+func (b *blobs) relog(name string) (bool, error) {
+	if !mutable(name) {
+		return false, nil
+	}
+	path := filepath.Join(b.root, name)
+	fi, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	sum, err := hashFile(path)
+	if err != nil || !b.log.announced(name, sum) {
+		return false, err
+	}
+	e := PutEntry{Name: name, Size: fi.Size(), SHA256: sum, Time: b.now()}
+	if err := b.log.add(&e, true); err != nil {
+		return false, err
+	}
+	b.parity.make(name, e.Size, e.SHA256)
+	if b.onPut != nil {
+		b.onPut(e)
+	}
+	return true, nil
+}
+
 func (b *blobs) noteIndex(rel string, fi os.FileInfo) {
 	if id, ok := blobID(rel); ok && strings.HasPrefix(rel, "x") {
 		b.mu.Lock()
