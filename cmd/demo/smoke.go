@@ -28,12 +28,14 @@ func (w *world) smoke(ctx context.Context, p *person, began time.Time) error {
 			failed = append(failed, fmt.Errorf("%s: %w", name, err))
 		}
 	}
+	check("first full backup peak", func() error { return w.sayPeak("first full backup", firstBackupLimit, "") })
 	var before *copied
 	check("captured, compared with DingTalk", func() (err error) { before, err = w.compare(ctx, "captured"); return err })
 	if before != nil {
 		w.samples = before.texts
 	}
 	check("integrity", func() error { return w.verify(ctx) })
+	check("continuous lane peak", func() error { return w.continuous(ctx) })
 	if w.o.kills > 0 {
 		check("kill -9 during live traffic", func() error { return w.killLive(ctx) })
 	}

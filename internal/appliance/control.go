@@ -107,6 +107,7 @@ type Status struct {
 	Jobs     []jobStatus           `json:"jobs"`
 	Entries  int64                 `json:"log_entries"`
 	Calls    int64                 `json:"counted_calls"`
+	Memory   Memory                `json:"memory"`
 }
 
 // jobStatus is a restore without any name in it.
@@ -133,7 +134,7 @@ func (a *Appliance) jobs() []jobStatus {
 
 func (a *Appliance) ctlStatus(r *http.Request) (any, error) {
 	ctx := r.Context()
-	s := Status{Version: Version, Commits: a.archive.LastSeq(), Archive: a.archive.Status(), Progress: a.engine.Progress(), Lag: a.engine.Lag(), Jobs: a.jobs(), Offsite: a.Offsite(ctx), Entries: a.audit.Size()}
+	s := Status{Version: Version, Commits: a.archive.LastSeq(), Archive: a.archive.Status(), Progress: a.engine.Progress(), Lag: a.engine.Lag(), Jobs: a.jobs(), Offsite: a.Offsite(ctx), Entries: a.audit.Size(), Memory: memoryNow(os.DirFS("/"))}
 	var err error
 	if s.Counts, err = a.catalog.Counts(ctx); err != nil {
 		return nil, err

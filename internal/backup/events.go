@@ -246,7 +246,7 @@ func (e *Engine) work(ctx context.Context, h *hints) error {
 			return err
 		}
 		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(4)
+		g.SetLimit(e.lanes)
 		for _, t := range ts {
 			g.Go(func() error { return e.followed(gctx, env, t) })
 		}

@@ -283,8 +283,10 @@ func (e *Engine) runKind(ctx context.Context, r *run, env *connector.Env, c conn
 	return e.countDay(ctx, c.Kind(), total, err != nil)
 }
 
-// lanes is how many containers of a kind are read at the same time.
-const lanes = 4
+// lanesFor is how many containers of a kind are read at the same time. They
+// wait for DingTalk most of the time, so there are more than cores; each holds
+// a page and its attachments in memory, so there are not many more.
+func lanesFor(cores int) int { return min(max(2*cores, 2), 16) }
 
 // kindInto reads every container as soon as the listing finds it.
 func (e *Engine) kindInto(ctx context.Context, r *run, env *connector.Env, c connector.Connector, groups *feed) error {
@@ -305,7 +307,7 @@ func (e *Engine) kindInto(ctx context.Context, r *run, env *connector.Env, c con
 		return kind != record.Approvals || chosen.Includes(it.Rec.Dept, kind)
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	lane := make(chan struct{}, lanes)
+	lane := make(chan struct{}, e.lanes)
 	var mu sync.Mutex
 	var errs []error
 	listErr := c.Sources(gctx, env, func(src connector.Source) error {
