@@ -61,7 +61,7 @@ func (w *world) sayPeak(name string, limit float64, more string) error {
 
 // continuous lets people talk for a while and prints what hearing them takes.
 func (w *world) continuous(ctx context.Context) error {
-	const people, each = 300, 50 * time.Millisecond
+	const messages, each = 300, 50 * time.Millisecond
 	before, err := w.status(ctx)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (w *world) continuous(ctx context.Context) error {
 	if !w.forget() {
 		more = ", with what went before"
 	}
-	for i := range people {
+	for i := range messages {
 		if err := w.ask(ctx, "POST", "/_sim/send", map[string]any{"text": fmt.Sprint("訊息 ", i, " while the memory is measured")}, nil); err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ func (w *world) continuous(ctx context.Context) error {
 		if s, err = w.status(ctx); err != nil {
 			return err
 		}
-		if s.Lag.Events-before.Lag.Events >= people || time.Now().After(end) {
+		if s.held("chat")-before.held("chat") >= messages || time.Now().After(end) {
 			break
 		}
 		select {
@@ -94,6 +94,6 @@ func (w *world) continuous(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	say("continuous lane", "%d of %d messages heard, p50 %s, p99 %s", min(s.Lag.Events-before.Lag.Events, people), people, s.Lag.P50.Round(time.Millisecond), s.Lag.P99.Round(time.Millisecond))
+	say("continuous lane", "%d of %d messages held, p50 %s, p99 %s", s.held("chat")-before.held("chat"), messages, s.Lag.P50.Round(time.Millisecond), s.Lag.P99.Round(time.Millisecond))
 	return w.sayPeak("continuous lane", continuousLimit, more)
 }

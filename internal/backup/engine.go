@@ -239,22 +239,7 @@ func (f *feed) each(ctx context.Context, fn func(connector.Source) error) error 
 	}
 }
 
-func (e *Engine) remember(srcs []connector.Source) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, s := range srcs {
-		e.sources[string(s.Kind)+"/"+s.ID] = s
-	}
-}
-
-func (e *Engine) source(k record.Kind, id string) (connector.Source, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	s, ok := e.sources[string(k)+"/"+id]
-	return s, ok
-}
-
-// Depts returns the departments as the catalog knows them, kept in memory.
+// loadDepts keeps the departments in memory as the catalog knows them.
 func (e *Engine) loadDepts(ctx context.Context) error {
 	ds, err := e.d.Catalog.Depts(ctx)
 	if err != nil {

@@ -274,15 +274,16 @@ func (e *Engine) follow(ctx context.Context, env *connector.Env, t *todo) error 
 	c := e.kinds[t.kind]
 	src, ok := e.source(t.kind, t.hint.Container)
 	if !ok || t.kind == record.Chat && len(src.Via) == 0 || t.kind == record.Files && len(src.Via) == 0 {
-		n := 0
+		var found []connector.Source
 		err := c.Sources(ctx, env, func(s connector.Source) error {
-			n++
+			found = append(found, connector.Source{Container: s.Container, Via: s.Via})
 			e.remember([]connector.Source{s})
 			return e.describe(ctx, t.kind, s)
 		})
-		if err != nil && n == 0 {
+		if err != nil && len(found) == 0 {
 			return err
 		}
+		e.listed(ctx, t.kind, found, err == nil)
 		if src, ok = e.source(t.kind, t.hint.Container); !ok {
 			return nil // not ours to see
 		}

@@ -310,7 +310,9 @@ func (e *Engine) kindInto(ctx context.Context, r *run, env *connector.Env, c con
 	lane := make(chan struct{}, e.lanes)
 	var mu sync.Mutex
 	var errs []error
+	var found []connector.Source
 	listErr := c.Sources(gctx, env, func(src connector.Source) error {
+		found = append(found, connector.Source{Container: src.Container, Via: src.Via})
 		e.remember([]connector.Source{src})
 		if groups != nil {
 			groups.add(src)
@@ -346,6 +348,7 @@ func (e *Engine) kindInto(ctx context.Context, r *run, env *connector.Env, c con
 	if groups != nil {
 		groups.end()
 	}
+	e.listed(gctx, kind, found, listErr == nil)
 	e.update(r, kind, func(k *KindProgress) { k.State = Running })
 	if err := g.Wait(); err != nil {
 		return err
