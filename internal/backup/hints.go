@@ -14,7 +14,7 @@ import (
 type hints struct {
 	mu   sync.Mutex
 	todo map[string]*todo
-	seen map[string]bool // event ids, for duplicates
+	seen map[string]bool // ids of events and of new items, for duplicates
 
 	later []later // read on when their time has come
 	wake  chan struct{}
@@ -34,16 +34,23 @@ type todo struct {
 func (h *hints) add(kind record.Kind, hint connector.Hint, ev dingtalk.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if ev.ID != "" {
-		if h.seen[ev.ID] {
+	key := string(kind) + "/" + hint.Container
+	ids := []string{ev.ID}
+	if hint.Fresh && hint.Item != "" { // two members hear of it, each under an id of its own
+		ids = append(ids, key+"/"+hint.Item)
+	}
+	for _, id := range ids {
+		if id == "" {
+			continue
+		}
+		if h.seen[id] {
 			return
 		}
 		if len(h.seen) > 50000 {
 			clear(h.seen)
 		}
-		h.seen[ev.ID] = true
+		h.seen[id] = true
 	}
-	key := string(kind) + "/" + hint.Container
 	t := h.todo[key]
 	if t == nil {
 		t = &todo{kind: kind, hint: hint, items: map[string]bool{}, fresh: map[string]bool{}, born: ev.Born}

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"farol/internal/connector"
@@ -10,7 +11,7 @@ import (
 )
 
 // keepStreams opens the app's stream, and personal streams for so many members
-// that every known conversation is heard by one; it looks again when a run has
+// that every known conversation is heard; it looks again when a run has
 // ended, because members and conversations may have changed.
 func (e *Engine) keepStreams(ctx context.Context, h *hints) error {
 	open := map[string]context.CancelFunc{}
@@ -104,12 +105,14 @@ func (e *Engine) subscribe(ctx context.Context, client *dingtalk.Client) {
 	}
 }
 
-// listeners chooses members so that each conversation is heard at least once.
+// listeners chooses members so that each conversation is heard by two where two
+// can read it: a member's own messages never come over his own stream.
 func (e *Engine) listeners() []string {
-	left := map[string][]string{} // conversation → its readers
+	left := map[string][]string{} // conversation → its readers who are not chosen
+	need := map[string]int{}
 	for _, s := range e.conversations() {
 		if len(s.Via) > 0 {
-			left[s.ID] = s.Via
+			left[s.ID], need[s.ID] = slices.Clone(s.Via), min(2, len(s.Via))
 		}
 	}
 	var out []string
@@ -128,11 +131,13 @@ func (e *Engine) listeners() []string {
 		}
 		out = append(out, best)
 		for id, via := range left {
-			for _, p := range via {
-				if p == best {
-					delete(left, id)
-					break
-				}
+			i := slices.Index(via, best)
+			if i < 0 {
+				continue
+			}
+			left[id] = slices.Delete(via, i, i+1)
+			if need[id]--; need[id] == 0 {
+				delete(left, id)
 			}
 		}
 	}
