@@ -7,12 +7,16 @@ import (
 	"farol/internal/record"
 )
 
-// openStreams waits until more streams than the app's own are open.
+// openStreams waits until the app's stream and every listener's are open.
 func (b *bench) openStreams(t *testing.T, within time.Duration) {
 	t.Helper()
-	for end := time.Now().Add(within); b.open1() < 2; time.Sleep(20 * time.Millisecond) {
+	want := 1 + len(b.listeners())
+	if want < 2 {
+		t.Fatal("nobody is listened to")
+	}
+	for end := time.Now().Add(within); b.open1() < want; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d streams are open after %s", b.open1(), within)
+			t.Fatalf("%d of %d streams are open after %s", b.open1(), want, within)
 		}
 	}
 }
