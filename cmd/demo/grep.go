@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,6 +35,9 @@ func (w *world) grep(ctx context.Context, p *person) error {
 				return err
 			}
 			b, err := os.ReadFile(path)
+			if errors.Is(err, os.ErrNotExist) {
+				return nil // folded away since it was listed
+			}
 			if err != nil {
 				return err
 			}

@@ -70,6 +70,16 @@ func (w *world) status(ctx context.Context) (*status, error) {
 	return &s, nil
 }
 
+// held is how many items of a kind the catalog counts.
+func (s *status) held(kind string) (n int64) {
+	for _, c := range s.Counts {
+		if c.Kind == kind {
+			n += c.Items
+		}
+	}
+	return n
+}
+
 func (s *status) line() string {
 	var parts []string
 	for _, k := range s.Progress.Kinds {

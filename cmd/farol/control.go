@@ -50,7 +50,7 @@ func setupCode(o *options) *cobra.Command {
 }
 
 func status(o *options) *cobra.Command {
-	return &cobra.Command{Use: "status", Short: "How the appliance stands: counts and health, no content", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+	return &cobra.Command{Use: "status", Short: "How the appliance stands: counts, health and the memory it takes, no content", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		return ask(o, cmd, "status", nil, nil)
 	}}
 }

@@ -81,7 +81,9 @@ func Logger(level string) *slog.Logger {
 // Serve opens the appliance and runs it until ctx ends. It prints the set-up
 // code while nobody owns the appliance.
 func Serve(ctx context.Context, cfg Config, out io.Writer) error {
-	a, err := Open(ctx, cfg, Logger(cfg.LogLevel))
+	log := Logger(cfg.LogLevel)
+	cfg.Bounds().Apply(log)
+	a, err := Open(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -100,7 +102,8 @@ func Serve(ctx context.Context, cfg Config, out io.Writer) error {
 
 // ServeNode runs an off-site node until ctx ends. It prints an enrolment code
 // at start and whenever a line is read from in.
-func ServeNode(ctx context.Context, dir, listen string, log *slog.Logger, in io.Reader, out io.Writer) error {
+func ServeNode(ctx context.Context, dir, listen string, b Bounds, log *slog.Logger, in io.Reader, out io.Writer) error {
+	b.Apply(log)
 	n, err := replica.OpenNode(dir, log, nil)
 	if err != nil {
 		return err

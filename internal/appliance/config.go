@@ -23,6 +23,8 @@ type Config struct {
 	RunDir     string `yaml:"run_dir" doc:"Folder of the control socket. Empty: <state_dir>/run."`
 	Reserve    int64  `yaml:"reserve_bytes" doc:"Free bytes on the archive's disk below which no new data is taken, so that searching and sending go on."`
 	LogLevel   string `yaml:"log_level" doc:"debug, info, warn or error."`
+	MemoryMB   int    `yaml:"memory_mb" doc:"Memory the program tries to stay below, in MiB, at least 128. It slows down rather than fail. 0: a quarter of what the machine or its container has, at most 320."`
+	CPUs       int    `yaml:"cpus" doc:"Processor cores it uses, which is also how much is read and packed at the same time. 0: all that the machine or its container has."`
 	Parity     bool   `yaml:"parity" doc:"Keep beside each file of the archive what mends bad sectors, about 3 percent more space. Turn it off on ZFS, btrfs or RAID with checksums."`
 }
 
@@ -79,6 +81,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Reserve < 0 {
 		bad("reserve_bytes must not be negative")
+	}
+	if err := c.Bounds().Validate(); err != nil {
+		errs = append(errs, err)
 	}
 	switch c.LogLevel {
 	case "debug", "info", "warn", "error":

@@ -13,6 +13,7 @@ func TestAnUnknownKeyIsNamedAndNothingStarts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "farol.yaml")
 	for text, want := range map[string]string{
 		"state_dri: /x\n": "state_dri", "listen: nonsense\nlog_level: loud\n": "log_level", "reserve_bytes: -1\n": "reserve_bytes", "listen: [1]\n": "line 1", "a: b: c": "mapping",
+		"memory_mb: 12\n": "memory_mb must be 0", "cpus: -1\n": "cpus must be 0", "memory_mb: much\n": "line 1",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -108,6 +108,7 @@ type Status struct {
 	Entries  int64                 `json:"log_entries"`
 	Calls    int64                 `json:"counted_calls"`
 	Mended   []Mended              `json:"mended,omitempty"` // databases this start made anew
+	Memory   Memory                `json:"memory"`
 }
 
 // jobStatus is a restore without any name in it.
@@ -134,7 +135,7 @@ func (a *Appliance) jobs() []jobStatus {
 
 func (a *Appliance) ctlStatus(r *http.Request) (any, error) {
 	ctx := r.Context()
-	s := Status{Version: Version, Commits: a.archive.LastSeq(), Archive: a.archive.Status(), Progress: a.engine.Progress(), Lag: a.engine.Lag(), Jobs: a.jobs(), Offsite: a.Offsite(ctx), Entries: a.audit.Size(), Mended: a.mended}
+	s := Status{Version: Version, Commits: a.archive.LastSeq(), Archive: a.archive.Status(), Progress: a.engine.Progress(), Lag: a.engine.Lag(), Jobs: a.jobs(), Offsite: a.Offsite(ctx), Entries: a.audit.Size(), Mended: a.mended, Memory: memoryNow(os.DirFS("/"))}
 	var err error
 	if s.Counts, err = a.catalog.Counts(ctx); err != nil {
 		return nil, err

@@ -3,6 +3,9 @@ package appliance
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"farol/internal/auth"
@@ -79,7 +82,7 @@ func (a *Appliance) Verified(ctx context.Context) (v web.Verified, err error) {
 
 // newVerifier reads back on schedule, after the backup's own work.
 func (a *Appliance) newVerifier() *verify.Verifier {
-	return verify.New(verify.Deps{Control: a.control, Archive: a.archive, Catalog: a.catalog, Audit: a.audit, Alarms: a.watch, Log: a.log,
+	return verify.New(verify.Deps{Control: a.control, Archive: a.archive, Catalog: a.catalog, Audit: a.audit, Alarms: a.watch, Log: a.log, Plan: a.verifyPlan,
 		Busy: func() bool { p := a.engine.Progress(); return p.Running && p.Mode == backup.Full },
 		Relist: func(ctx context.Context, containers, items int) ([]verify.Compared, error) {
 			found, err := a.engine.Relist(ctx, containers, items)
@@ -92,6 +95,40 @@ func (a *Appliance) newVerifier() *verify.Verifier {
 			}
 			return out, err
 		}})
+}
+
+// verifyPlan is when and for how long the customer wants to have it read back.
+// What a night's budget left unfinished goes on every day at the same time.
+func (a *Appliance) verifyPlan(ctx context.Context) (verify.Plan, error) {
+	p := verify.Default
+	for name, to := range map[string]*string{settings.VerifyNight: &p.Night, settings.VerifyWeek: &p.Week} {
+		if v, err := a.settings.Get(ctx, name); err != nil {
+			return p, err
+		} else if v != "" {
+			*to = v
+		}
+	}
+	if f := strings.Fields(p.Week); len(f) == 5 {
+		p.Go = f[0] + " " + f[1] + " * * *"
+	}
+	for name, to := range map[string]struct {
+		d    *time.Duration
+		unit time.Duration
+	}{settings.VerifyMinutes: {&p.NightTime, time.Minute}, settings.VerifyHours: {&p.WeekTime, time.Hour}} {
+		v, err := a.settings.Get(ctx, name)
+		if err != nil {
+			return p, err
+		}
+		if v == "" {
+			continue
+		}
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			return p, fmt.Errorf("read setting %s: %w", name, err)
+		}
+		*to.d = time.Duration(n) * to.unit
+	}
+	return p, nil
 }
 
 // FinishSetup ends the wizard.

@@ -32,6 +32,7 @@ var ErrRunning = errors.New("farol is running: stop it first, for example with `
 // RebuildCatalog makes catalog.db from the archive alone. The old file stays
 // until the new one is complete. It returns [ErrRunning] while the daemon runs.
 func RebuildCatalog(ctx context.Context, cfg Config, log *slog.Logger, progress func(n int64)) (r Rebuilt, err error) {
+	cfg.Bounds().Apply(log)
 	if _, err := os.Stat(filepath.Join(cfg.StateDir, "control.db")); err != nil {
 		return r, fmt.Errorf("no appliance in %s: %w", cfg.StateDir, err)
 	}

@@ -35,6 +35,7 @@ type PlaceConfig = replica.PlaceConfig
 // made anew at the next start. The state folder must be empty; a failed
 // recovery leaves a folder that the next try continues.
 func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, progress func(step string, done, total int64)) error {
+	cfg.Bounds().Apply(log)
 	root, err := combine(rc.Shares)
 	if err != nil {
 		return err

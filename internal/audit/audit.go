@@ -24,17 +24,12 @@ package audit
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sort"
 	"sync"
 	"time"
 
@@ -85,38 +80,6 @@ type Options struct {
 	LookupKey []byte // of the keyed hashes in lookup.db
 }
 
-// Open opens or creates the log in dir, repairs what a crash left and checks
-// it against its last checkpoint. It returns [ErrTampered] when they differ.
-func Open(dir string, opt Options) (*Log, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open audit log: %w", err)
-	}
-	l := &Log{dir: dir, box: opt.Box, signer: opt.Signer, verify: opt.Verify, now: opt.Now, log: opt.Log}
-	if l.now == nil {
-		l.now = time.Now
-	}
-	if l.log == nil {
-		l.log = slog.New(slog.DiscardHandler)
-	}
-	var err error
-	if l.entries, err = os.OpenFile(filepath.Join(dir, "entries.log"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
-		return nil, fmt.Errorf("open audit log: %w", err)
-	}
-	if l.hashes, err = os.OpenFile(filepath.Join(dir, "hashes.log"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("open audit log: %w", err), l.entries.Close())
-	}
-	if l.offsets, err = openOffsets(dir, l.entries); err != nil {
-		return nil, errors.Join(err, l.entries.Close(), l.hashes.Close())
-	}
-	if err := l.load(); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	if l.lookup, err = openLookup(context.Background(), dir, opt.LookupKey, l.tree.N); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return l, nil
-}
-
 // Close closes the files.
 func (l *Log) Close() error {
 	var err error
@@ -124,87 +87,6 @@ func (l *Log) Close() error {
 		err = l.lookup.db.Close()
 	}
 	return errors.Join(err, l.entries.Close(), l.hashes.Close(), l.offsets.f.Close())
-}
-
-// load reads the entry lengths, cuts a torn tail, brings hashes.log in step
-// and checks the checkpoint.
-func (l *Log) load() error {
-	size, err := l.entries.Seek(0, io.SeekEnd)
-	if err != nil {
-		return fmt.Errorf("read audit log: %w", err)
-	}
-	if l.end, err = l.offsets.follow(size); err != nil {
-		return err
-	}
-	old, err := os.ReadFile(filepath.Join(l.dir, "checkpoint"))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("read audit checkpoint: %w", err)
-	}
-	var was tlog.Tree
-	if old != nil {
-		if was, err = OpenCheckpoint(old, l.verify); err != nil {
-			return fmt.Errorf("%w: %w", ErrTampered, err)
-		}
-	}
-	if l.offsets.n < was.N {
-		return fmt.Errorf("%w: %d entries on disk, %d signed", ErrTampered, l.offsets.n, was.N)
-	}
-	if l.end < size {
-		if err := l.entries.Truncate(l.end); err != nil {
-			return fmt.Errorf("cut torn audit entry: %w", err)
-		}
-	}
-	return l.resume(was, old)
-}
-
-// resume rebuilds the hashes that are missing, then compares with the
-// checkpoint and signs what lies beyond it.
-func (l *Log) resume(was tlog.Tree, old []byte) error {
-	have, err := l.hashes.Seek(0, io.SeekEnd)
-	if err != nil {
-		return fmt.Errorf("read audit hashes: %w", err)
-	}
-	n := l.offsets.n
-	// Entries whose hashes are all there.
-	whole := int64(sort.Search(int(n), func(i int) bool { return tlog.StoredHashCount(int64(i)+1)*tlog.HashSize > have }))
-	if err := l.hashes.Truncate(tlog.StoredHashCount(whole) * tlog.HashSize); err != nil {
-		return fmt.Errorf("cut torn audit hashes: %w", err)
-	}
-	l.tree.N = whole
-	for i := whole; i < n; i++ {
-		sealed, err := l.read(i)
-		if err != nil {
-			return err
-		}
-		leaf, _, err := l.open(i, sealed)
-		if err != nil {
-			return err
-		}
-		if err := l.addHash(leaf); err != nil {
-			return err
-		}
-	}
-	if was.N > 0 {
-		h, err := tlog.TreeHash(was.N, l)
-		if err != nil || h != was.Hash {
-			return fmt.Errorf("%w at size %d", ErrTampered, was.N)
-		}
-	}
-	if n > 0 {
-		if l.tree.Hash, err = tlog.TreeHash(n, l); err != nil {
-			return fmt.Errorf("hash audit log: %w", err)
-		}
-		_, e, err := l.entryAt(n - 1)
-		if err != nil {
-			return err
-		}
-		l.last = e.Time
-	}
-	l.signed = old
-	if n > was.N {
-		return l.sign()
-	}
-	return nil
 }
 
 // Append writes the events as consecutive entries and returns their numbers
@@ -281,55 +163,6 @@ func (l *Log) Changed() <-chan struct{} {
 		l.waiting = make(chan struct{})
 	}
 	return l.waiting
-}
-
-// complete fills in what the log itself knows. Times never go backwards: a
-// clock that jumped is shown by the entry's own skew field.
-func (l *Log) complete(ev Event, seq int64) Entry {
-	t := l.now().UTC().Truncate(time.Millisecond)
-	e := Entry{Event: ev, Seq: seq, Time: t}
-	if t.Before(l.last) {
-		e.Skew = l.last.Sub(t).Milliseconds()
-		e.Time = l.last
-	}
-	l.last = e.Time
-	op := Operations[ev.Operation]
-	e.Laws, e.ISO, e.Personal, e.LogClass, e.Severity = op.Laws, op.ISO, op.Personal, op.Policy.Class, op.Policy.Severity
-	if op.ID == "" {
-		e.Severity = "warn"
-		e.Laws = []string{"unmapped"}
-	}
-	return e
-}
-
-func (l *Log) seal(e Entry) (leaf, sealed []byte, err error) {
-	text, err := json.Marshal(e)
-	if err != nil {
-		return nil, nil, fmt.Errorf("encode audit entry: %w", err)
-	}
-	salt := make([]byte, saltSize)
-	if _, err := rand.Read(salt); err != nil {
-		return nil, nil, fmt.Errorf("salt audit entry: %w", err)
-	}
-	plain := append(salt, text...)
-	sum := sha256.Sum256(plain)
-	return sum[:], l.box.Seal(plain, entryAAD(e.Seq)), nil
-}
-
-const saltSize = 16
-
-func entryAAD(seq int64) []byte { return fmt.Appendf(nil, "farol audit entry %d", seq) }
-
-func (l *Log) open(seq int64, sealed []byte) (leaf, plain []byte, err error) {
-	plain, err = l.box.Open(sealed, entryAAD(seq))
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w: open audit entry %d: %w", ErrTampered, seq, err)
-	}
-	if len(plain) < saltSize {
-		return nil, nil, fmt.Errorf("%w: audit entry %d is short", ErrTampered, seq)
-	}
-	sum := sha256.Sum256(plain)
-	return sum[:], plain, nil
 }
 
 func (l *Log) read(seq int64) ([]byte, error) {

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -64,6 +65,7 @@ type Engine struct {
 	kinds  map[record.Kind]connector.Connector
 	people *connector.Directory
 	queue  chan *work // pages waiting for the committer
+	lanes  int        // containers of a kind read at the same time
 
 	witnessed uint64 // last commit in the audit log; owned by the committer
 	recent    recent
@@ -99,7 +101,7 @@ func New(d Deps) *Engine {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	e := &Engine{d: d, kinds: map[record.Kind]connector.Connector{}, people: connector.NewDirectory(), queue: make(chan *work),
+	e := &Engine{d: d, kinds: map[record.Kind]connector.Connector{}, people: connector.NewDirectory(), queue: make(chan *work), lanes: lanesFor(runtime.GOMAXPROCS(0)),
 		sources: map[string]connector.Source{}, locks: map[string]*sync.Mutex{}, watch: make(chan struct{}), lastOK: map[record.Kind]time.Time{}, whole: map[string]bool{}, wake: make(chan struct{}, 1)}
 	for _, c := range d.Connectors {
 		e.kinds[c.Kind()] = c
@@ -237,22 +239,7 @@ func (f *feed) each(ctx context.Context, fn func(connector.Source) error) error 
 	}
 }
 
-func (e *Engine) remember(srcs []connector.Source) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, s := range srcs {
-		e.sources[string(s.Kind)+"/"+s.ID] = s
-	}
-}
-
-func (e *Engine) source(k record.Kind, id string) (connector.Source, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	s, ok := e.sources[string(k)+"/"+id]
-	return s, ok
-}
-
-// Depts returns the departments as the catalog knows them, kept in memory.
+// loadDepts keeps the departments in memory as the catalog knows them.
 func (e *Engine) loadDepts(ctx context.Context) error {
 	ds, err := e.d.Catalog.Depts(ctx)
 	if err != nil {

@@ -3,82 +3,15 @@ package backup
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"farol/internal/archive"
 	"farol/internal/connector"
-	"farol/internal/dingtalk"
 	"farol/internal/record"
 	"farol/internal/settings"
 )
-
-// hints gathers what events make worth reading. Many events of one container
-// become one reading.
-type hints struct {
-	mu   sync.Mutex
-	todo map[string]*todo
-	seen map[string]bool // event ids, for duplicates
-
-	later []later // read on when their time has come
-	wake  chan struct{}
-}
-
-func (t *todo) key() string { return string(t.kind) + "/" + t.hint.Container }
-
-type todo struct {
-	kind  record.Kind
-	hint  connector.Hint  // Container
-	items map[string]bool // captured already, changed since
-	fresh map[string]bool // new: reading on finds them too
-	whole bool            // read on from the cursor
-	born  time.Time
-}
-
-func (h *hints) add(kind record.Kind, hint connector.Hint, ev dingtalk.Event) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if ev.ID != "" {
-		if h.seen[ev.ID] {
-			return
-		}
-		if len(h.seen) > 50000 {
-			clear(h.seen)
-		}
-		h.seen[ev.ID] = true
-	}
-	key := string(kind) + "/" + hint.Container
-	t := h.todo[key]
-	if t == nil {
-		t = &todo{kind: kind, hint: hint, items: map[string]bool{}, fresh: map[string]bool{}, born: ev.Born}
-		h.todo[key] = t
-	}
-	switch {
-	case hint.Item == "":
-		t.whole = true
-	case hint.Fresh:
-		t.whole, t.fresh[hint.Item] = true, true
-	default:
-		t.items[hint.Item] = true
-	}
-	select {
-	case h.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (h *hints) take() []*todo {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var out []*todo
-	for k, t := range h.todo {
-		out = append(out, t)
-		delete(h.todo, k)
-	}
-	return out
-}
 
 // eventLoop keeps the event streams open and works through their hints.
 func (e *Engine) eventLoop(ctx context.Context) error {
@@ -88,136 +21,6 @@ func (e *Engine) eventLoop(ctx context.Context) error {
 	g.Go(func() error { return e.work(ctx, h) })
 	g.Go(func() error { return e.workLater(ctx, h) })
 	return g.Wait()
-}
-
-// keepStreams opens the app's stream, and personal streams for so many members
-// that every known conversation is heard by one; it looks again when a run has
-// ended, because members and conversations may have changed.
-func (e *Engine) keepStreams(ctx context.Context, h *hints) error {
-	open := map[string]context.CancelFunc{}
-	defer func() {
-		for _, cancel := range open {
-			cancel()
-		}
-	}()
-	for {
-		if client := e.d.Client(); client != nil && !e.paused(ctx) {
-			want := map[string]bool{"": true}
-			for _, p := range e.listeners() {
-				want[p] = true
-			}
-			for p := range want {
-				if open[p] == nil {
-					sctx, cancel := context.WithCancel(ctx)
-					open[p] = cancel
-					go e.listen(sctx, client, p, h) // ends with ctx
-				}
-			}
-			for p, cancel := range open {
-				if !want[p] {
-					cancel()
-					delete(open, p)
-				}
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-e.wake:
-		case <-time.After(time.Minute):
-		}
-	}
-}
-
-// poke makes the stream keeper look again now.
-func (e *Engine) poke() {
-	select {
-	case e.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Poke tells the engine that the tenant's binding or a consent changed.
-func (e *Engine) Poke() { e.poke() }
-
-func (e *Engine) listen(ctx context.Context, client *dingtalk.Client, person string, h *hints) {
-	handle := func(ev dingtalk.Event) error {
-		for kind, c := range e.kinds {
-			if ec, ok := c.(connector.Eventer); ok {
-				if hint, ok := ec.Hint(ev); ok {
-					h.add(kind, hint, ev)
-				}
-			}
-		}
-		return nil
-	}
-	connected := func(up bool) {
-		e.mu.Lock()
-		if up {
-			e.streams++
-			e.missed = true // nothing is replayed: what happened unheard must be listed
-		} else {
-			e.streams--
-		}
-		e.mu.Unlock()
-	}
-	var err error
-	if person == "" {
-		e.subscribe(ctx, client)
-		err = client.Stream(ctx, handle, connected)
-	} else {
-		err = client.PersonalStream(ctx, person, handle, connected)
-	}
-	if err != nil && ctx.Err() == nil {
-		e.d.Log.WarnContext(ctx, "an event stream is closed until a person acts", "err", err)
-	}
-}
-
-// subscribe asks for storage events, which do not come unasked.
-func (e *Engine) subscribe(ctx context.Context, client *dingtalk.Client) {
-	operator := e.setting(ctx, settings.Operator, "")
-	corp := e.setting(ctx, settings.CorpID, "")
-	if operator == "" || corp == "" {
-		return
-	}
-	if err := client.SubscribeStorage(ctx, operator, corp); err != nil {
-		e.d.Log.WarnContext(ctx, "no storage events: changes of files are found by the nightly listing", "err", err)
-	}
-}
-
-// listeners chooses members so that each conversation is heard at least once.
-func (e *Engine) listeners() []string {
-	left := map[string][]string{} // conversation → its readers
-	for _, s := range e.conversations() {
-		if len(s.Via) > 0 {
-			left[s.ID] = s.Via
-		}
-	}
-	var out []string
-	for len(left) > 0 {
-		count := map[string]int{}
-		for _, via := range left {
-			for _, p := range via {
-				count[p]++
-			}
-		}
-		best := ""
-		for p, n := range count {
-			if best == "" || n > count[best] || n == count[best] && p < best {
-				best = p
-			}
-		}
-		out = append(out, best)
-		for id, via := range left {
-			for _, p := range via {
-				if p == best {
-					delete(left, id)
-					break
-				}
-			}
-		}
-	}
-	return out
 }
 
 // work reads what the hints name. Hints of a burst wait a moment for each
@@ -246,7 +49,7 @@ func (e *Engine) work(ctx context.Context, h *hints) error {
 			return err
 		}
 		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(4)
+		g.SetLimit(e.lanes)
 		for _, t := range ts {
 			g.Go(func() error { return e.followed(gctx, env, t) })
 		}
@@ -274,15 +77,16 @@ func (e *Engine) follow(ctx context.Context, env *connector.Env, t *todo) error 
 	c := e.kinds[t.kind]
 	src, ok := e.source(t.kind, t.hint.Container)
 	if !ok || t.kind == record.Chat && len(src.Via) == 0 || t.kind == record.Files && len(src.Via) == 0 {
-		n := 0
+		var found []connector.Source
 		err := c.Sources(ctx, env, func(s connector.Source) error {
-			n++
+			found = append(found, connector.Source{Container: s.Container, Via: s.Via})
 			e.remember([]connector.Source{s})
 			return e.describe(ctx, t.kind, s)
 		})
-		if err != nil && n == 0 {
+		if err != nil && len(found) == 0 {
 			return err
 		}
+		e.listed(ctx, t.kind, found, err == nil)
 		if src, ok = e.source(t.kind, t.hint.Container); !ok {
 			return nil // not ours to see
 		}

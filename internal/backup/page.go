@@ -122,7 +122,7 @@ type taken struct {
 // fetchAll brings the attachments of a page, some at the same time.
 func (e *Engine) fetchAll(ctx context.Context, fresh []*taken) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(lanes)
+	g.SetLimit(e.lanes)
 	for _, f := range fresh {
 		if len(f.it.Attach) == 0 {
 			continue

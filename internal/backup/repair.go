@@ -24,6 +24,9 @@ func (e *Engine) Repair(ctx context.Context) error {
 	if err := e.loadKnown(ctx); err != nil {
 		return err
 	}
+	if err := e.loadSources(ctx); err != nil {
+		return err
+	}
 	e.d.Archive.SetRelocate(e.relocate)
 	applied, err := e.d.Catalog.Applied(ctx)
 	if err != nil {

@@ -3,7 +3,6 @@ package replica
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,7 +17,6 @@ import (
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
 
 	"farol/internal/audit"
 	"farol/internal/record"
@@ -98,72 +96,12 @@ func openVault(dir string) (*vault, error) {
 	return v, v.countEntries()
 }
 
-func (v *vault) countEntries() error {
-	f, err := os.OpenFile(v.entriesPath(), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return fmt.Errorf("open vault: %w", err)
-	}
-	defer f.Close()
-	var head [4]byte
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("open vault: %w", err)
-	}
-	for {
-		if _, err := f.ReadAt(head[:], v.entEnd); err != nil {
-			break
-		}
-		n := int64(binary.BigEndian.Uint32(head[:]))
-		if n == 0 || v.entEnd+4+n > info.Size() {
-			break
-		}
-		v.entEnd += 4 + n
-		v.entries++
-	}
-	return f.Truncate(v.entEnd)
-}
-
-func (v *vault) entriesPath() string { return filepath.Join(v.dir, "log", "entries.log") }
-
 func (v *vault) save() error {
 	b, err := json.MarshalIndent(v.about, "", "  ")
 	if err != nil {
 		return err
 	}
 	return replaceFile(filepath.Join(v.dir, "vault.json"), b)
-}
-
-// replaceFile writes path so that a crash leaves the old or the new bytes.
-func replaceFile(path string, b []byte) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// full turns a write error into ErrNodeFull where that is the cause.
-func full(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return errors.Join(ErrNodeFull, err)
-	}
-	return err
 }
 
 // appendJournal adds bytes at off. Bytes that are held already must be equal.
@@ -251,24 +189,6 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// mutable are the names that kopia itself overwrites.
-func mutable(name string) bool {
-	return strings.HasPrefix(name, "kopia.") || strings.HasPrefix(name, ".shards")
-}
-
-func fileHash(path string) (record.Hash, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return record.Hash{}, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return record.Hash{}, err
-	}
-	return record.Hash(h.Sum(nil)), nil
-}
-
 // putPos notes up to which put-log position the blobs are held.
 func (v *vault) setPutPos(epoch uint32, pos int64) error {
 	v.mu.Lock()
@@ -281,78 +201,6 @@ func (v *vault) setPutPos(epoch uint32, pos int64) error {
 	}
 	v.about.Epoch, v.about.PutPos = epoch, pos
 	return v.save()
-}
-
-// appendEntries adds sealed audit entries from number from on.
-func (v *vault) appendEntries(from int64, entries [][]byte) (int64, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if from > v.entries || from < 0 {
-		return v.entries, fmt.Errorf("the log has %d entries, these begin at %d: %w", v.entries, from, ErrConflict)
-	}
-	skip := v.entries - from
-	if skip >= int64(len(entries)) {
-		return v.entries, nil
-	}
-	var buf bytes.Buffer
-	for _, e := range entries[skip:] {
-		binary.Write(&buf, binary.BigEndian, uint32(len(e)))
-		buf.Write(e)
-	}
-	f, err := os.OpenFile(v.entriesPath(), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return v.entries, full(err)
-	}
-	defer f.Close()
-	if _, err := f.WriteAt(buf.Bytes(), v.entEnd); err != nil {
-		return v.entries, errors.Join(full(err), f.Truncate(v.entEnd))
-	}
-	if err := f.Sync(); err != nil {
-		return v.entries, full(err)
-	}
-	v.entEnd += int64(buf.Len())
-	v.entries += int64(len(entries)) - skip
-	return v.entries, nil
-}
-
-// cosign checks that a checkpoint extends the last one and signs it.
-func (v *vault) cosign(checkpoint []byte, proof []tlog.Hash, signer note.Signer) ([]byte, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	key, err := note.NewVerifier(v.about.LogKey)
-	if err != nil {
-		return nil, fmt.Errorf("read the log's key: %w", err)
-	}
-	now, err := audit.OpenCheckpoint(checkpoint, key)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRolledBack, err)
-	}
-	path := filepath.Join(v.dir, "log", "checkpoint")
-	var was tlog.Tree
-	if old, err := os.ReadFile(path); err == nil {
-		if was, err = audit.OpenCheckpoint(old, key); err != nil {
-			return nil, err
-		}
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	if now.N < was.N || now.N == was.N && now.Hash != was.Hash {
-		return nil, ErrRolledBack
-	}
-	if now.N > was.N {
-		if err := audit.VerifyConsistency(was, now, proof); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrRolledBack, err)
-		}
-	}
-	n, err := note.Open(checkpoint, note.VerifierList(key))
-	if err != nil {
-		return nil, err
-	}
-	signed, err := note.Sign(n, signer)
-	if err != nil {
-		return nil, fmt.Errorf("cosign: %w", err)
-	}
-	return signed, replaceFile(path, signed)
 }
 
 func (v *vault) state() State {

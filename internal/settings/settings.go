@@ -52,6 +52,10 @@ const (
 	BackupPaused  = "backup.paused"
 	ScheduleNight = "schedule.incremental" // cron, Asia/Macau
 	ScheduleWeek  = "schedule.full"
+	VerifyNight   = "verify.night"         // cron, Asia/Macau: the sample
+	VerifyWeek    = "verify.week"          // cron: everything
+	VerifyMinutes = "verify.night.minutes" // budget of the sample
+	VerifyHours   = "verify.week.hours"    // budget of everything, a night
 )
 
 // Get reads a setting, "" when it was never set.

@@ -11,11 +11,11 @@ import (
 
 // sample reads some versions of each department and kind, holds them against
 // the leaves of their commits, and compares with a fresh listing upstream.
-func (v *Verifier) sample(ctx context.Context, r Run) (Run, error) {
-	s := v.stretch(&r, v.d.Plan.NightTime)
-	err := v.readSample(ctx, s)
+func (v *Verifier) sample(ctx context.Context, r Run, plan Plan) (Run, error) {
+	s := v.stretch(&r, plan.NightTime)
+	err := v.readSample(ctx, s, plan.PerPart)
 	if err == nil {
-		err = v.relist(ctx, s)
+		err = v.relist(ctx, s, plan)
 	}
 	if err == nil {
 		r.State = Done
@@ -23,7 +23,7 @@ func (v *Verifier) sample(ctx context.Context, r Run) (Run, error) {
 	return r, v.finish(ctx, s, err)
 }
 
-func (v *Verifier) readSample(ctx context.Context, s *stretch) error {
+func (v *Verifier) readSample(ctx context.Context, s *stretch, perPart int) error {
 	counts, err := v.d.Catalog.Counts(ctx)
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func (v *Verifier) readSample(ctx context.Context, s *stretch) error {
 		if s.over() {
 			return nil
 		}
-		hits, err := v.pick(ctx, c)
+		hits, err := v.pick(ctx, c, perPart)
 		if err != nil {
 			return err
 		}
@@ -59,12 +59,12 @@ func (v *Verifier) readSample(ctx context.Context, s *stretch) error {
 
 // pick chooses versions at random moments between the first and the last, so
 // that an old year is as likely as this one.
-func (v *Verifier) pick(ctx context.Context, c catalog.Count) ([]catalog.Hit, error) {
+func (v *Verifier) pick(ctx context.Context, c catalog.Count, n int) ([]catalog.Hit, error) {
 	first, last, err := v.d.Catalog.Span(ctx, c.Kind, c.Dept)
 	if err != nil || last == 0 {
 		return nil, err
 	}
-	places := make([]int64, v.d.Plan.PerPart)
+	places := make([]int64, n)
 	for i := range places {
 		places[i] = first + rand.Int64N(last-first+1)
 	}
@@ -93,11 +93,11 @@ func (v *Verifier) bound(ctx context.Context, leaves map[uint64][]record.Hash, h
 
 // relist compares with what upstream lists now. That a listing cannot be had
 // is the backup's trouble and told there.
-func (v *Verifier) relist(ctx context.Context, s *stretch) error {
+func (v *Verifier) relist(ctx context.Context, s *stretch, plan Plan) error {
 	if v.d.Relist == nil || s.over() {
 		return ctx.Err()
 	}
-	found, err := v.d.Relist(ctx, v.d.Plan.Listings, v.d.Plan.Items)
+	found, err := v.d.Relist(ctx, plan.Listings, plan.Items)
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()

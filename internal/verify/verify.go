@@ -123,9 +123,10 @@ type Deps struct {
 	// Relist lists some containers of each kind afresh, nil before binding.
 	Relist func(ctx context.Context, containers, items int) ([]Compared, error)
 	Busy   func() bool // a full backup runs: reading back waits
-	Plan   Plan        // the zero value is Default
-	Log    *slog.Logger
-	Now    func() time.Time
+	// Plan says how reading back is planned now; nil is Default.
+	Plan func(ctx context.Context) (Plan, error)
+	Log  *slog.Logger
+	Now  func() time.Time
 }
 
 // Verifier reads back on schedule. It is safe for concurrent use.
@@ -148,8 +149,8 @@ var ErrRunning = errors.New("a verification is running already")
 
 // New returns a verifier. It starts nothing.
 func New(d Deps) *Verifier {
-	if d.Plan == (Plan{}) {
-		d.Plan = Default
+	if d.Plan == nil {
+		d.Plan = func(context.Context) (Plan, error) { return Default, nil }
 	}
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
@@ -261,6 +262,10 @@ func (v *Verifier) Due(ctx context.Context) (string, error) {
 	if v.d.Archive.LastSeq() == 0 || v.d.Busy() {
 		return "", nil
 	}
+	plan, err := v.d.Plan(ctx)
+	if err != nil {
+		return "", err
+	}
 	now := v.d.Now()
 	last := func(what string) (Run, time.Time, error) {
 		rs, err := v.runs(ctx, "WHERE what=? ORDER BY id DESC LIMIT 1", what)
@@ -286,12 +291,12 @@ func (v *Verifier) Due(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	spec := v.d.Plan.Week
+	spec := plan.Week
 	switch r.State {
 	case Waiting:
-		spec, since = v.d.Plan.Go, r.Ended
+		spec, since = plan.Go, r.Ended
 	case Running: // the process ended under it
-		spec, since = v.d.Plan.Go, time.Time{}
+		spec, since = plan.Go, time.Time{}
 	}
 	if ok, err := past(spec, since); err != nil {
 		return "", err
@@ -302,7 +307,7 @@ func (v *Verifier) Due(ctx context.Context) (string, error) {
 					return r, err
 				}
 			}
-			return v.all(ctx, r, v.d.Plan.WeekTime)
+			return v.all(ctx, r, plan.WeekTime)
 		})
 		return All, err
 	}
@@ -310,7 +315,7 @@ func (v *Verifier) Due(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if ok, err := past(v.d.Plan.Night, since); err != nil || !ok {
+	if ok, err := past(plan.Night, since); err != nil || !ok {
 		return "", err
 	}
 	_, err = v.exclusive(Sample, func() (Run, error) {
@@ -318,7 +323,7 @@ func (v *Verifier) Due(ctx context.Context) (string, error) {
 		if err != nil {
 			return r, err
 		}
-		return v.sample(ctx, r)
+		return v.sample(ctx, r, plan)
 	})
 	return Sample, err
 }

@@ -241,8 +241,11 @@ func TestAnUnfinishedReadingGoesOnOverNightsAndRestarts(t *testing.T) {
 	nights, waited := 0, 0
 	for {
 		s.again(func(d *Deps) {
-			d.Plan = Default
-			d.Plan.WeekTime = time.Nanosecond
+			d.Plan = func(context.Context) (Plan, error) {
+				p := Default
+				p.WeekTime = time.Nanosecond
+				return p, nil
+			}
 			d.Now = func() time.Time { s.now = s.now.Add(time.Second); return s.now }
 		})
 		if nights == 0 {
@@ -441,4 +444,27 @@ func TestTwoNeverOverlapAndABackupComesFirst(t *testing.T) {
 	if err != nil || s.Under() != nil {
 		t.Errorf("afterwards: %+v, %v", s.Under(), err)
 	}
+}
+
+func TestAPlanThatChangesIsKeptFromTheNextMinuteOn(t *testing.T) {
+	s := newShelf(t)
+	s.fill(t, record.Chat, 1, "g1", 5)
+	plan := Default
+	s.again(func(d *Deps) { d.Plan = func(context.Context) (Plan, error) { return plan, nil } })
+	s.now = time.Date(2026, 11, 24, 12, 0, 0, 0, macau) // Tuesday noon
+	s.started = s.now
+	due := func(want string) {
+		t.Helper()
+		if what, err := s.Due(t.Context()); err != nil || what != want {
+			t.Fatalf("at %s: %q, %v, want %q", s.now.Format("15:04"), what, err, want)
+		}
+	}
+	s.now = s.now.Add(2 * time.Hour)
+	due("")
+	plan.Night = "30 13 * * *"
+	due(Sample)
+	due("")
+	plan.Week = "0 13 * * 2"
+	due(All)
+	due("")
 }

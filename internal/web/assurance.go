@@ -31,6 +31,7 @@ func (s *Server) assurancePage(c echo.Context) templates.Assurance {
 			templates.Pair{Label: w.t("assurance.journal"), Value: w.t("assurance.journal.value", "size", w.l.Size(f.health.JournalBytes), "n", w.n(f.health.JournalCommits))})
 	}
 	p.Verified = s.verified(c)
+	p.Schedules = s.readingSchedules(c, p.Configure)
 	p.Kit = templates.Check{State: ui.Signal, Line: w.t("kit.unproved"), Text: w.t("kit.unproved.text")}
 	if f.kit {
 		p.Kit = templates.Check{State: ui.Safe, Line: w.t("kit.proved"), Text: w.t("kit.proved.text")}

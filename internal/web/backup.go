@@ -137,11 +137,12 @@ func (s *Server) backupPage(c echo.Context) templates.Backup {
 		p.Gaps = append(p.Gaps, w.gap(g))
 	}
 	p.GapsMore = len(f.gaps) == gapLimit
-	p.Schedules = s.schedules(c, p.Configure)
+	p.Schedules = s.schedules(c, "backup.schedule", "/backup/schedule", backups, p.Configure)
 	return p
 }
 
-func (s *Server) cron(c echo.Context, name, def string) string {
+// chosen is a setting, or what holds when nobody chose.
+func (s *Server) chosen(c echo.Context, name, def string) string {
 	v, err := s.d.Settings.Get(c.Request().Context(), name)
 	if err != nil || v == "" {
 		return def

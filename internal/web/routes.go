@@ -159,5 +159,6 @@ func (s *Server) routes() []route {
 		{"GET", "/assurance", s.assurance, operate},
 		{"POST", "/assurance/verify", s.assuranceVerify, operate},
 		{"POST", "/assurance/offsite", s.assuranceOffsite, configure.andFresh()},
+		{"POST", "/assurance/schedule", s.assuranceSchedule, configure.andFresh()},
 	}
 }

@@ -85,18 +85,58 @@ func (w words) choose(s *templates.Schedule, on string, days []time.Weekday) {
 	}
 }
 
-// schedules is the panel of the page.
-func (s *Server) schedules(c echo.Context, configure bool) templates.Schedules {
+// scheduled is one line of a panel: the thing, its setting, and when nobody
+// chose.
+type scheduled struct{ name, label, set, def string }
+
+var backups = []scheduled{{"incremental", "mode.incremental", settings.ScheduleNight, backup.DefaultNight}, {"full", "mode.full", settings.ScheduleWeek, backup.DefaultWeek}}
+
+// schedules is a panel of schedules.
+func (s *Server) schedules(c echo.Context, title, action string, list []scheduled, configure bool) templates.Schedules {
 	w := s.words(c)
-	p := templates.Schedules{Configure: configure}
-	for _, x := range []struct{ name, label, set, def string }{{"incremental", "mode.incremental", settings.ScheduleNight, backup.DefaultNight}, {"full", "mode.full", settings.ScheduleWeek, backup.DefaultWeek}} {
-		one, err := w.schedule(x.name, w.t(x.label), s.cron(c, x.set, x.def))
+	p := templates.Schedules{Title: w.t(title), Action: action, Configure: configure}
+	for _, x := range list {
+		one, err := w.schedule(x.name, w.t(x.label), s.chosen(c, x.set, x.def))
 		if err != nil {
 			p.Err = w.t("backup.cron.bad")
 		}
 		p.List = append(p.List, one)
 	}
 	return p
+}
+
+// readSchedules fills the panel with what its form says and returns the
+// settings, their words for the log, and what is wrong.
+func (s *Server) readSchedules(c echo.Context, p *templates.Schedules, list []scheduled) (values, detail map[string]string, problems []ui.Problem) {
+	w := s.words(c)
+	values, detail = map[string]string{}, map[string]string{}
+	for i, x := range list {
+		one := &p.List[i]
+		plan, on, days, problem := readPlan(c, one.Name)
+		values[x.set], detail[one.Name] = plan.Text, plan.Text
+		one.Cron = or(c.FormValue(one.Name), one.Cron)
+		if at := c.FormValue(one.Name + "_at"); at != "" {
+			one.At = at
+		}
+		w.choose(one, on, days)
+		if problem != "" {
+			one.Err = w.t(problem)
+			problems = append(problems, ui.Problem{Field: one.Name, Text: w.t("schedule.wrong", "what", one.Label, "why", one.Err)})
+		}
+	}
+	return values, detail, problems
+}
+
+// keepSchedules writes the entry and then the settings.
+func (s *Server) keepSchedules(c echo.Context, object string, values, detail map[string]string) error {
+	if err := s.note(c, audit.Event{Operation: "config.change", Object: object, Outcome: "ok", Detail: detail}); err != nil {
+		return err
+	}
+	if err := s.d.Settings.Set(c.Request().Context(), values); err != nil {
+		return err
+	}
+	s.stale()
+	return nil
 }
 
 // readPlan is what the form says of one schedule. Without a choice the field
@@ -143,34 +183,14 @@ func readPlan(c echo.Context, name string) (p backup.Plan, on string, days []tim
 }
 
 func (s *Server) backupSchedule(c echo.Context) error {
-	w := s.words(c)
-	var problems []ui.Problem
-	values, detail := map[string]string{}, map[string]string{}
 	p := s.backupPage(c)
-	for i, set := range []string{settings.ScheduleNight, settings.ScheduleWeek} {
-		one := &p.Schedules.List[i]
-		plan, on, days, problem := readPlan(c, one.Name)
-		values[set], detail[one.Name] = plan.Text, plan.Text
-		one.Cron = or(c.FormValue(one.Name), one.Cron)
-		if at := c.FormValue(one.Name + "_at"); at != "" {
-			one.At = at
-		}
-		w.choose(one, on, days)
-		if problem != "" {
-			one.Err = w.t(problem)
-			problems = append(problems, ui.Problem{Field: one.Name, Text: w.t("schedule.wrong", "what", one.Label, "why", one.Err)})
-		}
-	}
+	values, detail, problems := s.readSchedules(c, &p.Schedules, backups)
 	if len(problems) > 0 {
 		p.Problems, p.Schedules.Open, p.Schedules.Err = problems, true, ""
 		return render(c, http.StatusUnprocessableEntity, p)
 	}
-	if err := s.note(c, audit.Event{Operation: "config.change", Object: "setting/schedule", Outcome: "ok", Detail: detail}); err != nil {
+	if err := s.keepSchedules(c, "setting/schedule", values, detail); err != nil {
 		return err
 	}
-	if err := s.d.Settings.Set(c.Request().Context(), values); err != nil {
-		return err
-	}
-	s.stale()
 	return seeOther(c, "/backup?done=schedule")
 }

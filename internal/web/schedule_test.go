@@ -79,3 +79,40 @@ func TestPauseRunAndCancel(t *testing.T) {
 		t.Errorf("a refused start is in the history: %+v %v", runs, err)
 	}
 }
+
+func TestReadingBackHasItsScheduleAndBudgets(t *testing.T) {
+	h, v := owned(t)
+	get := func(name string) string {
+		t.Helper()
+		s, err := h.d.Settings.Get(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	v.get("/assurance").wants(t, 200, "讀回時間表", "每日 05:30", "逢星期六 02:00", "最多讀 10 分鐘", "每晚最多讀 4 小時")
+	good := []string{"sample_how", "weekdays", "sample_at", "06:10", "sample_for", "25", "all_how", "days", "all_day", "0", "all_at", "01:30", "all_for", "6"}
+	entries := h.logged("config.change")
+	v.post("/assurance/schedule", good...).wants(t, 303, "/assurance?done=schedule")
+	for name, want := range map[string]string{settings.VerifyNight: "10 6 * * 1-5", settings.VerifyWeek: "30 1 * * 0", settings.VerifyMinutes: "25", settings.VerifyHours: "6"} {
+		if got := get(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	if h.logged("config.change") != entries+1 {
+		t.Error("the change is not in the log")
+	}
+	v.get("/assurance?done=schedule").wants(t, 200, "星期一至五 06:10", "逢星期日 01:30", "最多讀 25 分鐘", "每晚最多讀 6 小時")
+	for want, change := range map[string][2]string{"請填寫 1 至 240 分鐘": {"sample_for", "900"}, "請填寫 1 至 12 小時": {"all_for", "many"}, "請填寫時間": {"all_at", "25:00"}} {
+		form := append([]string(nil), good...)
+		for i := 0; i < len(form); i += 2 {
+			if form[i] == change[0] {
+				form[i+1] = change[1]
+			}
+		}
+		v.post("/assurance/schedule", form...).wants(t, 422, want, "<details open", change[1])
+	}
+	if get(settings.VerifyMinutes) != "25" || get(settings.VerifyWeek) != "30 1 * * 0" || h.logged("config.change") != entries+1 {
+		t.Error("a refused schedule left something behind")
+	}
+}

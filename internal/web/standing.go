@@ -169,7 +169,7 @@ func (f *facts) say(w words) templates.Say {
 	case f.health.Damage > 0:
 		return templates.Say{State: ui.Danger, Bold: w.t("say.damage", "n", w.n(int64(f.health.Damage))), Text: w.t("say.damage.text"), Action: w.t("say.look"), Href: "/assurance"}
 	case f.full():
-		return templates.Say{State: ui.Danger, Bold: w.t("say.full"), Text: w.t("say.full.text"), Action: w.t("say.look"), Href: "/assurance"}
+		return templates.Say{State: ui.Danger, Bold: w.t("say.full"), Text: w.t("say.full.text"), Action: w.t("say.look"), Href: "/storage"}
 	case !f.bound:
 		return templates.Say{State: ui.Signal, Bold: w.t("say.unbound"), Text: w.t("say.unbound.text"), Action: w.t("say.bind"), Href: "/setup/dingtalk"}
 	case f.last.IsZero() && f.progress.Running:
@@ -210,7 +210,7 @@ func (f *facts) todos(w words, sub policy.Subject) []templates.Todo {
 		}
 	}
 	add(operate && f.health.Damage > 0, ui.Danger, "octagon-x", "todo.damage", "/assurance", "n", f.health.Damage)
-	add(operate && f.full(), ui.Danger, "database-backup", "todo.full", "/assurance")
+	add(operate && f.full(), ui.Danger, "database-backup", "todo.full", "/storage")
 	add(configure && !f.bound, ui.Signal, "plug", "todo.bind", "/setup/dingtalk")
 	add(operate && f.bound && f.last.IsZero() && !f.progress.Running, ui.Signal, "play", "todo.first", "/backup")
 	add(configure && f.paused, ui.Signal, "pause", "todo.paused", "/backup")

@@ -1,0 +1,58 @@
+package audit
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// complete fills in what the log itself knows. Times never go backwards: a
+// clock that jumped is shown by the entry's own skew field.
+func (l *Log) complete(ev Event, seq int64) Entry {
+	t := l.now().UTC().Truncate(time.Millisecond)
+	e := Entry{Event: ev, Seq: seq, Time: t}
+	if t.Before(l.last) {
+		e.Skew = l.last.Sub(t).Milliseconds()
+		e.Time = l.last
+	}
+	l.last = e.Time
+	op := Operations[ev.Operation]
+	e.Laws, e.ISO, e.Personal, e.LogClass, e.Severity = op.Laws, op.ISO, op.Personal, op.Policy.Class, op.Policy.Severity
+	if op.ID == "" {
+		e.Severity = "warn"
+		e.Laws = []string{"unmapped"}
+	}
+	return e
+}
+
+func (l *Log) seal(e Entry) (leaf, sealed []byte, err error) {
+	text, err := json.Marshal(e)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode audit entry: %w", err)
+	}
+	salt := make([]byte, saltSize)
+	if _, err := rand.Read(salt); err != nil {
+		return nil, nil, fmt.Errorf("salt audit entry: %w", err)
+	}
+	plain := append(salt, text...)
+	sum := sha256.Sum256(plain)
+	return sum[:], l.box.Seal(plain, entryAAD(e.Seq)), nil
+}
+
+const saltSize = 16
+
+func entryAAD(seq int64) []byte { return fmt.Appendf(nil, "farol audit entry %d", seq) }
+
+func (l *Log) open(seq int64, sealed []byte) (leaf, plain []byte, err error) {
+	plain, err = l.box.Open(sealed, entryAAD(seq))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: open audit entry %d: %w", ErrTampered, seq, err)
+	}
+	if len(plain) < saltSize {
+		return nil, nil, fmt.Errorf("%w: audit entry %d is short", ErrTampered, seq)
+	}
+	sum := sha256.Sum256(plain)
+	return sum[:], plain, nil
+}

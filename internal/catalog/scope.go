@@ -1,0 +1,72 @@
+package catalog
+
+import (
+	"strings"
+
+	"farol/internal/record"
+)
+
+// where is the scope as SQL over rec r. Every query has it.
+func where(s record.Scope, containerIDs []int64) (string, []any) {
+	var sb strings.Builder
+	var args []any
+	if s.Nothing() {
+		return "0", nil
+	}
+	in := func(col string, n int, v func(i int) any) {
+		if sb.Len() > 0 {
+			sb.WriteString(" AND ")
+		}
+		sb.WriteString(col + " IN (" + strings.TrimSuffix(strings.Repeat("?,", n), ",") + ")")
+		for i := range n {
+			args = append(args, v(i))
+		}
+	}
+	in("r.kind", len(s.Kinds), func(i int) any { return kindNumber[s.Kinds[i]] })
+	if !s.All {
+		in("r.dept", len(s.Depts), func(i int) any { return s.Depts[i] })
+	}
+	sb.WriteString(" AND r.class <= ?")
+	args = append(args, int(s.Class))
+	if !s.Private {
+		sb.WriteString(" AND (r.state & 8) = 0")
+	}
+	if len(s.Containers) > 0 {
+		in("r.container", len(containerIDs), func(i int) any { return containerIDs[i] })
+	}
+	return sb.String(), args
+}
+
+func (c *Catalog) scope(s record.Scope) (string, []any) {
+	var ids []int64
+	for _, name := range s.Containers {
+		for _, k := range s.Kinds {
+			ids = append(ids, c.ContainerID(k, name))
+		}
+	}
+	return where(s, ids)
+}
+
+// ContainerID is the catalog's id of an upstream container.
+func (c *Catalog) ContainerID(k record.Kind, id string) int64 {
+	return c.blind.name("container", string(k), id)
+}
+
+// asOf restricts to what a commit saw; 0 is now.
+func asOf(seq uint64) (string, []any) {
+	if seq == 0 {
+		return "r.until=0", nil
+	}
+	return "r.seq<=? AND (r.until=0 OR r.until>?)", []any{int64(seq), int64(seq)}
+}
+
+// settle gives hits the look they had at a commit: what replaced them later had
+// not happened yet.
+func settle(hs []Hit, seq uint64) []Hit {
+	for i := range hs {
+		if seq > 0 && hs[i].Until > seq {
+			hs[i].Until = 0
+		}
+	}
+	return hs
+}

@@ -1,0 +1,110 @@
+package replica
+
+import (
+	"crypto/hmac"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"sort"
+	"time"
+)
+
+// codeLife is how long an enrolment code works.
+const codeLife = 15 * time.Minute
+
+// NewCode makes a fresh enrolment code; the one before stops working.
+func (n *Node) NewCode() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.code, n.until, n.tries = newCode(), n.now().Add(codeLife), 5
+	return n.code
+}
+
+// enrol makes a certificate known. A code works once.
+func (n *Node) enrol(w http.ResponseWriter, r *http.Request) {
+	var rq enrolRequest
+	err := json.NewDecoder(io.LimitReader(r.Body, 1<<16)).Decode(&rq)
+	if err != nil || len(r.TLS.PeerCertificates) == 0 || !journalName.MatchString(rq.Archive) && !rq.Recover {
+		fail(w, ErrCode)
+		return
+	}
+	cert := r.TLS.PeerCertificates[0].Raw
+	code, ok := n.spend(rq, cert)
+	if !ok {
+		fail(w, ErrCode)
+		return
+	}
+	ids, err := n.admit(rq, Fingerprint(cert))
+	if err != nil {
+		n.log.ErrorContext(r.Context(), "enrolment", "err", err)
+		fail(w, err)
+		return
+	}
+	ans := enrolAnswer{Key: n.key, Archive: ids}
+	ans.MAC = mac(code, "node", n.cert.Certificate[0], cert, []byte(ans.Key))
+	if err := writeJSON(w, ans); err != nil {
+		n.log.WarnContext(r.Context(), "enrolment answer", "err", err)
+	}
+}
+
+// spend checks the MAC against the code in force and uses the code up.
+func (n *Node) spend(rq enrolRequest, cert []byte) (string, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	code := n.code
+	if code == "" || n.tries == 0 || n.now().After(n.until) {
+		return "", false
+	}
+	n.tries--
+	if !hmac.Equal(rq.MAC, mac(code, "appliance", n.cert.Certificate[0], cert, rq.body())) {
+		return "", false
+	}
+	n.code = ""
+	return code, true
+}
+
+func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if rq.Recover {
+		var ids []string
+		for id, v := range n.vaults {
+			ids = append(ids, id)
+			v.mu.Lock()
+			v.about.Clients[print] = clientOf{Write: false, Since: n.now()}
+			err := v.save()
+			v.mu.Unlock()
+			if err != nil {
+				return nil, err
+			}
+		}
+		sort.Strings(ids)
+		if len(ids) > 1 {
+			return nil, fmt.Errorf("the node holds %d archives: %w", len(ids), ErrConflict)
+		}
+		return ids, nil
+	}
+	v := n.vaults[rq.Archive]
+	if v == nil {
+		var err error
+		if v, err = openVault(filepath.Join(n.dir, "vaults", rq.Archive)); err != nil {
+			return nil, full(err)
+		}
+		v.about = about{Archive: rq.Archive, LogKey: rq.LogKey, Clients: map[string]clientOf{}, Made: n.now()}
+		n.vaults[rq.Archive] = v
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.about.LogKey != rq.LogKey {
+		return nil, ErrConflict // another log under the same archive: a person must look
+	}
+	// one writer: an appliance that was replaced may no longer write
+	for p, c := range v.about.Clients {
+		c.Write = false
+		v.about.Clients[p] = c
+	}
+	v.about.Clients[print] = clientOf{Write: true, Since: n.now()}
+	return nil, v.save()
+}

@@ -1,0 +1,114 @@
+package replica
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"farol/internal/audit"
+)
+
+func (v *vault) countEntries() error {
+	f, err := os.OpenFile(v.entriesPath(), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("open vault: %w", err)
+	}
+	defer f.Close()
+	var head [4]byte
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("open vault: %w", err)
+	}
+	for {
+		if _, err := f.ReadAt(head[:], v.entEnd); err != nil {
+			break
+		}
+		n := int64(binary.BigEndian.Uint32(head[:]))
+		if n == 0 || v.entEnd+4+n > info.Size() {
+			break
+		}
+		v.entEnd += 4 + n
+		v.entries++
+	}
+	return f.Truncate(v.entEnd)
+}
+
+func (v *vault) entriesPath() string { return filepath.Join(v.dir, "log", "entries.log") }
+
+// appendEntries adds sealed audit entries from number from on.
+func (v *vault) appendEntries(from int64, entries [][]byte) (int64, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if from > v.entries || from < 0 {
+		return v.entries, fmt.Errorf("the log has %d entries, these begin at %d: %w", v.entries, from, ErrConflict)
+	}
+	skip := v.entries - from
+	if skip >= int64(len(entries)) {
+		return v.entries, nil
+	}
+	var buf bytes.Buffer
+	for _, e := range entries[skip:] {
+		binary.Write(&buf, binary.BigEndian, uint32(len(e)))
+		buf.Write(e)
+	}
+	f, err := os.OpenFile(v.entriesPath(), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return v.entries, full(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(buf.Bytes(), v.entEnd); err != nil {
+		return v.entries, errors.Join(full(err), f.Truncate(v.entEnd))
+	}
+	if err := f.Sync(); err != nil {
+		return v.entries, full(err)
+	}
+	v.entEnd += int64(buf.Len())
+	v.entries += int64(len(entries)) - skip
+	return v.entries, nil
+}
+
+// cosign checks that a checkpoint extends the last one and signs it.
+func (v *vault) cosign(checkpoint []byte, proof []tlog.Hash, signer note.Signer) ([]byte, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	key, err := note.NewVerifier(v.about.LogKey)
+	if err != nil {
+		return nil, fmt.Errorf("read the log's key: %w", err)
+	}
+	now, err := audit.OpenCheckpoint(checkpoint, key)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRolledBack, err)
+	}
+	path := filepath.Join(v.dir, "log", "checkpoint")
+	var was tlog.Tree
+	if old, err := os.ReadFile(path); err == nil {
+		if was, err = audit.OpenCheckpoint(old, key); err != nil {
+			return nil, err
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	if now.N < was.N || now.N == was.N && now.Hash != was.Hash {
+		return nil, ErrRolledBack
+	}
+	if now.N > was.N {
+		if err := audit.VerifyConsistency(was, now, proof); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrRolledBack, err)
+		}
+	}
+	n, err := note.Open(checkpoint, note.VerifierList(key))
+	if err != nil {
+		return nil, err
+	}
+	signed, err := note.Sign(n, signer)
+	if err != nil {
+		return nil, fmt.Errorf("cosign: %w", err)
+	}
+	return signed, replaceFile(path, signed)
+}

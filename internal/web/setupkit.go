@@ -1,0 +1,104 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"farol/internal/settings"
+	"farol/templates"
+	"farol/templates/ui"
+)
+
+// kitPage is the recovery kit: k of n shares. The usual split is two of three.
+func (s *Server) kitPage(c echo.Context, n, k int) (templates.SetupKit, error) {
+	ctx, w := c.Request().Context(), s.words(c)
+	p := templates.SetupKit{Setup: s.wizard(c, 6), N: n, K: k}
+	proved, err := s.d.Settings.Get(ctx, settings.KitConfirmed)
+	if err != nil {
+		return p, err
+	}
+	if p.Firm, err = s.d.Settings.Get(ctx, settings.CorpName); err != nil {
+		return p, err
+	}
+	if proved != "" {
+		p.Proved, p.Made = true, true
+		var info struct{ N, K int }
+		if ok, err := s.d.Settings.GetJSON(ctx, settings.KitShares, &info); err != nil {
+			return p, err
+		} else if ok {
+			p.N, p.K = info.N, info.K
+		}
+	}
+	p.Drawing = templates.ShareDrawing{N: p.N, K: p.K, Any: w.t("setup.kit.any", "k", p.K), Alone: w.t("setup.kit.alone"), Label: w.t("setup.kit.drawing", "n", p.N, "k", p.K)}
+	for i := range p.N {
+		p.Drawing.Names = append(p.Drawing.Names, w.t("setup.kit.piece", "i", i+1))
+	}
+	return p, nil
+}
+
+func (s *Server) kitForm(c echo.Context) error {
+	p, err := s.kitPage(c, 3, 2)
+	if err != nil {
+		return err
+	}
+	return render(c, http.StatusOK, p)
+}
+
+func (s *Server) kitMake(c echo.Context) error {
+	n, nerr := strconv.Atoi(c.FormValue("n"))
+	k, kerr := strconv.Atoi(c.FormValue("k"))
+	if nerr != nil || kerr != nil || k < 2 || k > n || n > 9 {
+		p, err := s.kitPage(c, 3, 2)
+		if err != nil {
+			return err
+		}
+		p.Problems = []ui.Problem{{Field: "n", Text: visitOf(c).lang.T("kit.numbers")}}
+		return render(c, http.StatusUnprocessableEntity, p)
+	}
+	shares, err := s.d.Machine.Kit(c.Request().Context(), n, k)
+	if err != nil {
+		return err
+	}
+	p, err := s.kitPage(c, n, k)
+	if err != nil {
+		return err
+	}
+	p.N, p.K, p.Made, p.Proved, p.Typed = n, k, true, false, make([]string, k)
+	for i, t := range shares {
+		p.Shares = append(p.Shares, templates.Share{Number: i + 1, Text: t})
+	}
+	return render(c, http.StatusOK, p)
+}
+
+func (s *Server) kitConfirm(c echo.Context) error {
+	form, err := c.FormParams()
+	if err != nil {
+		return err
+	}
+	typed := form["share"]
+	if err := s.d.Machine.ConfirmKit(c.Request().Context(), typed); err != nil {
+		text, ok := said(err, visitOf(c).lang)
+		if !ok {
+			return err
+		}
+		k := max(len(typed), 2)
+		p, perr := s.kitPage(c, max(k, 3), k)
+		if perr != nil {
+			return perr
+		}
+		p.Made, p.Proved, p.Typed = true, false, append(typed, make([]string, k-len(typed))...)
+		p.Problems = []ui.Problem{{Field: "share-1", Text: text}}
+		return render(c, http.StatusUnprocessableEntity, p)
+	}
+	s.stale()
+	if over, err := s.finished(c); err != nil || over {
+		return errors.Join(err, seeOther(c, "/assurance"))
+	}
+	if err := s.reach(c, 7); err != nil {
+		return err
+	}
+	return seeOther(c, "/setup/run")
+}
