@@ -54,7 +54,7 @@ type holder struct {
 // What a catalog needs only to be asked, as the migrations leave it.
 var secondary = []string{
 	"CREATE INDEX rec_container ON rec(container, id)",
-	"CREATE INDEX rec_item      ON rec(item, until, ver, state)",
+	"CREATE INDEX rec_item ON rec(item, until, ver, state)",
 	"CREATE INDEX rec_seg       ON rec(seg, off)",
 }
 
