@@ -241,3 +241,16 @@ func (l *Log) FindCommit(seq uint64) (int64, error) {
 	}
 	return es[0].Seq, nil
 }
+
+// LastCommit is the newest commit that has an entry, 0 before the first.
+func (l *Log) LastCommit() (uint64, error) {
+	es, _, err := l.List(Filter{Operation: OperationCommit}, 0, 1)
+	if err != nil || len(es) == 0 {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(strings.TrimPrefix(es[0].Object, "commit/"), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("audit entry %d names no commit: %w", es[0].Seq, err)
+	}
+	return n, nil
+}

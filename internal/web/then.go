@@ -125,7 +125,11 @@ func (s *Server) commitAt(c echo.Context, when string) (uint64, error) {
 // witnessed is the newest commit from seq down to after lo that has an entry
 // in the log, with its time; lo when there is none.
 func (s *Server) witnessed(seq, lo uint64) (time.Time, uint64, error) {
-	for ; seq > lo; seq-- {
+	last, err := s.d.Audit.LastCommit() // an address may name any number
+	if err != nil {
+		return time.Time{}, 0, err
+	}
+	for seq = min(seq, last); seq > lo; seq-- {
 		n, err := s.d.Audit.FindCommit(seq)
 		if errors.Is(err, audit.ErrNotFound) {
 			continue
