@@ -36,7 +36,7 @@ func TestDamageMetAtStartIsHealedLoggedAndRaised(t *testing.T) {
 	a, stop = runs(t, cfg)
 	defer stop()
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		entries, _, err := a.audit.List(audit.Filter{Operation: "integrity.heal"}, 0, 10)
+		entries, _, err := a.audit.List(audit.Filter{Operation: "integrity.heal", Object: "archive/" + hurt[strings.Index(hurt, "/archive/x/")+len("/archive/"):]}, 0, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +51,7 @@ func TestDamageMetAtStartIsHealedLoggedAndRaised(t *testing.T) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%d entries, alarm %v", len(entries), open)
+			t.Fatalf("%+v, alarm %v", entries, open)
 		}
 	}
 }
