@@ -42,6 +42,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -441,10 +442,19 @@ func (a *Archive) Damage() []Damage {
 	return append([]Damage(nil), a.damage...)
 }
 
+// addDamage names a damage once: what cannot be healed is met by every reader.
 func (a *Archive) addDamage(d Damage) {
 	a.mu.Lock()
-	a.damage = append(a.damage, d)
+	known := !d.Healed && slices.ContainsFunc(a.damage, func(old Damage) bool {
+		return !old.Healed && old.What == d.What && old.Where == d.Where && old.Offset == d.Offset
+	})
+	if !known {
+		a.damage = append(a.damage, d)
+	}
 	a.mu.Unlock()
+	if known {
+		return
+	}
 	a.opt.Log.Error("archive damage", "what", d.What, "where", d.Where, "offset", d.Offset, "healed", d.Healed)
 	if a.opt.OnDamage != nil {
 		a.opt.OnDamage(d)

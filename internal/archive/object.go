@@ -171,5 +171,12 @@ func (a *Archive) putBack(ctx context.Context, d *Damage, path string, want putI
 	}
 	a.blobs.noteIndex(d.Where, fi)
 	d.Healed, d.By = true, by
+	a.mu.Lock() // what was named as damaged before is so no more
+	for i := range a.damage {
+		if old := &a.damage[i]; old.Where == d.Where && !old.Healed {
+			old.Healed, old.Lost, old.By = true, false, by
+		}
+	}
+	a.mu.Unlock()
 	return nil
 }

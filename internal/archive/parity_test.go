@@ -171,12 +171,27 @@ func TestDamageBeyondParityIsFoundAndHealedFromACopyOnly(t *testing.T) {
 	if !errors.Is(err, ErrCorrupt) {
 		t.Errorf("reading what is lost: %v", err)
 	}
+	named := len(a.Damage())
+	for range 3 { // whoever reads on meets it again
+		if r, err := a.OpenBlob(ctx, blobs[1]); err == nil {
+			_, _ = io.Copy(io.Discard, r)
+			r.Close()
+		}
+	}
+	if n := len(a.Damage()); n != named || n == 0 {
+		t.Errorf("the same damage is named %d times, then %d", named, n)
+	}
 	a.opt.Fetch = func(_ context.Context, name string) ([]byte, error) {
 		return os.ReadFile(filepath.Join(copies, repoDir, name))
 	}
 	rep, err = a.Check(ctx, true, nil)
 	if err != nil || !rep.OK() {
 		t.Errorf("with a copy: %v, %v", rep.Damage, err)
+	}
+	for _, d := range a.Damage() {
+		if !d.Healed {
+			t.Errorf("healed and still named as damaged: %v", d)
+		}
 	}
 	for _, d := range rep.Damage {
 		if d.By != byCopy {
