@@ -83,14 +83,11 @@ type Day struct {
 	Failed bool
 }
 
-// Macau is where days begin for the readers.
-var Macau = time.FixedZone("Asia/Macau", 8*3600)
-
 func (e *Engine) countDay(ctx context.Context, kind record.Kind, r result, failed bool) error {
 	return e.d.Control.Update(ctx, func(tx *db.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO day(day,kind,items,bytes,gaps,failed) VALUES(?,?,?,?,?,?)
 			ON CONFLICT(day,kind) DO UPDATE SET items=items+excluded.items, bytes=bytes+excluded.bytes, gaps=gaps+excluded.gaps, failed=excluded.failed`,
-			tx.Now.In(Macau).Format(time.DateOnly), string(kind), r.added+r.changed, r.bytes, r.gaps, failed)
+			tx.Now.In(record.Macau).Format(time.DateOnly), string(kind), r.added+r.changed, r.bytes, r.gaps, failed)
 		return err
 	})
 }
@@ -98,7 +95,7 @@ func (e *Engine) countDay(ctx context.Context, kind record.Kind, r result, faile
 // Days lists the last n days, oldest first.
 func (e *Engine) Days(ctx context.Context, n int) ([]Day, error) {
 	var out []Day
-	from := e.d.Now().In(Macau).AddDate(0, 0, -n+1).Format(time.DateOnly)
+	from := e.d.Now().In(record.Macau).AddDate(0, 0, -n+1).Format(time.DateOnly)
 	err := e.d.Control.View(ctx, func(tx *db.Tx) error {
 		rows, err := tx.QueryContext(ctx, "SELECT day,kind,items,bytes,gaps,failed FROM day WHERE day>=? ORDER BY day, kind", from)
 		if err != nil {

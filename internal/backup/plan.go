@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/robfig/cron/v3"
+
+	"farol/internal/record"
 )
 
 // Plan is a schedule: five fields of cron in Macau time. Most are a time on
@@ -44,7 +46,7 @@ func ParsePlan(text string) (Plan, error) {
 	if p.cron, err = cron.ParseStandard(p.Text); err != nil {
 		return p, fmt.Errorf("%w: %w", ErrPlan, err)
 	}
-	if p.cron.Next(time.Date(2026, 1, 1, 0, 0, 0, 0, Macau)).IsZero() {
+	if p.cron.Next(time.Date(2026, 1, 1, 0, 0, 0, 0, record.Macau)).IsZero() {
 		return p, ErrNever
 	}
 	p.simple(fields)
@@ -104,7 +106,7 @@ func (p Plan) Dates(t time.Time, n int) []time.Time {
 		if p.cron == nil {
 			break
 		}
-		if t = p.cron.Next(t.In(Macau)); t.IsZero() {
+		if t = p.cron.Next(t.In(record.Macau)); t.IsZero() {
 			break
 		}
 		out = append(out, t)

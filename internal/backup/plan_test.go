@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"farol/internal/record"
 )
 
 func TestAPlanIsReadStrictly(t *testing.T) {
@@ -41,7 +43,7 @@ func TestAWeeklyPlanComesBackAsItWasChosen(t *testing.T) {
 		now := time.Date(2026, 11, 24, rng.IntN(24), rng.IntN(60), 0, 0, time.UTC)
 		last := now
 		for _, d := range p.Dates(now, 3) {
-			d = d.In(Macau)
+			d = d.In(record.Macau)
 			if !d.After(last) || d.Hour() != h || d.Minute() != m || !slices.Contains(days, d.Weekday()) || d.Sub(last) > 8*24*time.Hour {
 				t.Fatalf("%q after %v gives %v", text, last, d)
 			}

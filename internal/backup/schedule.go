@@ -8,6 +8,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"farol/internal/connector"
+	"farol/internal/record"
 	"farol/internal/settings"
 )
 
@@ -27,7 +28,7 @@ func (e *Engine) Next(ctx context.Context, t time.Time) (incremental, full time.
 	if err != nil {
 		return incremental, full, err
 	}
-	t = t.In(Macau)
+	t = t.In(record.Macau)
 	return night.Next(t), week.Next(t), nil
 }
 

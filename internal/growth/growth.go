@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"farol/internal/db"
+	"farol/internal/record"
 )
 
 // Day is what the archive weighed at the end of a day in Macau.
@@ -27,16 +28,13 @@ type Day struct {
 	Bytes int64
 }
 
-// macau has no daylight saving.
-var macau = time.FixedZone("Asia/Macau", 8*3600)
-
 // Window is how many days a pace is taken from at most.
 const Window = 180
 
 // Note keeps the weight of today.
 func Note(ctx context.Context, d *db.DB, now time.Time, bytes int64) error {
 	err := d.Update(ctx, func(tx *db.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT INTO growth(day,bytes) VALUES(?,?) ON CONFLICT(day) DO UPDATE SET bytes=excluded.bytes", now.In(macau).Format(time.DateOnly), bytes)
+		_, err := tx.ExecContext(ctx, "INSERT INTO growth(day,bytes) VALUES(?,?) ON CONFLICT(day) DO UPDATE SET bytes=excluded.bytes", now.In(record.Macau).Format(time.DateOnly), bytes)
 		return err
 	})
 	if err != nil {
@@ -49,7 +47,7 @@ func Note(ctx context.Context, d *db.DB, now time.Time, bytes int64) error {
 func Days(ctx context.Context, d *db.DB, now time.Time) ([]Day, error) {
 	var out []Day
 	err := d.View(ctx, func(tx *db.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT day, bytes FROM growth WHERE day>? AND day<=? ORDER BY day", now.In(macau).AddDate(0, 0, -Window).Format(time.DateOnly), now.In(macau).Format(time.DateOnly))
+		rows, err := tx.QueryContext(ctx, "SELECT day, bytes FROM growth WHERE day>? AND day<=? ORDER BY day", now.In(record.Macau).AddDate(0, 0, -Window).Format(time.DateOnly), now.In(record.Macau).Format(time.DateOnly))
 		if err != nil {
 			return err
 		}
@@ -60,7 +58,7 @@ func Days(ctx context.Context, d *db.DB, now time.Time) ([]Day, error) {
 			if err := rows.Scan(&day, &x.Bytes); err != nil {
 				return err
 			}
-			if x.Day, err = time.ParseInLocation(time.DateOnly, day, macau); err != nil {
+			if x.Day, err = time.ParseInLocation(time.DateOnly, day, record.Macau); err != nil {
 				return err
 			}
 			out = append(out, x)

@@ -7,9 +7,10 @@ import (
 	"time"
 
 	"farol/internal/db"
+	"farol/internal/record"
 )
 
-var first = time.Date(2026, 1, 1, 0, 0, 0, 0, macau)
+var first = time.Date(2026, 1, 1, 0, 0, 0, 0, record.Macau)
 
 const gb = int64(1e9)
 
@@ -91,14 +92,14 @@ func TestTheLastMeasureOfADayStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	now := time.Date(2026, 11, 24, 1, 0, 0, 0, macau)
+	now := time.Date(2026, 11, 24, 1, 0, 0, 0, record.Macau)
 	for i, at := range []time.Time{now.AddDate(0, 0, -Window-1), now.AddDate(0, 0, -2), now.Add(-90 * time.Minute), now.Add(-61 * time.Minute), now, now.Add(22 * time.Hour)} {
 		if err := Note(t.Context(), d, at, int64(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got, err := Days(t.Context(), d, now)
-	if err != nil || len(got) != 3 || got[0].Bytes != 1 || got[1].Bytes != 3 || got[2].Bytes != 5 || !got[2].Day.Equal(time.Date(2026, 11, 24, 0, 0, 0, 0, macau)) {
+	if err != nil || len(got) != 3 || got[0].Bytes != 1 || got[1].Bytes != 3 || got[2].Bytes != 5 || !got[2].Day.Equal(time.Date(2026, 11, 24, 0, 0, 0, 0, record.Macau)) {
 		t.Errorf("%+v %v", got, err)
 	}
 }

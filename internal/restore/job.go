@@ -169,7 +169,7 @@ func (d *Door) StartRestore(ctx context.Context, rq Request, sel Selection) (*Jo
 		d.jobs = d.jobs[1:]
 	}
 	d.mu.Unlock()
-	b := &putBack{d: d, client: client, operator: operator, readers: readers, job: j, staff: map[string]bool{}, stamp: d.d.Now().In(macau).Format("2006-01-02 15.04")}
+	b := &putBack{d: d, client: client, operator: operator, readers: readers, job: j, staff: map[string]bool{}, stamp: d.d.Now().In(record.Macau).Format("2006-01-02 15.04")}
 	go func() { // ends by itself or by Cancel
 		defer close(j.ended)
 		defer cancel()
@@ -177,8 +177,6 @@ func (d *Door) StartRestore(ctx context.Context, rq Request, sel Selection) (*Jo
 	}()
 	return j, nil
 }
-
-var macau = time.FixedZone("Asia/Macau", 8*3600)
 
 func (d *Door) runRestore(ctx context.Context, rq Request, b *putBack, p plan) {
 	err := b.run(ctx, p)

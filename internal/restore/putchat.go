@@ -214,7 +214,7 @@ func (b *putBack) readBack(ctx context.Context, reader, group string, found map[
 			if json.Unmarshal(raw, &m) != nil {
 				continue
 			}
-			if at, err := time.ParseInLocation(time.DateTime, m.Time, macau); err == nil {
+			if at, err := time.ParseInLocation(time.DateTime, m.Time, record.Macau); err == nil {
 				found[at.UTC().Format(time.DateTime)+"\x00"+m.Text]++
 			}
 		}

@@ -26,6 +26,7 @@ import (
 
 	"farol/internal/archive"
 	"farol/internal/audit"
+	"farol/internal/record"
 )
 
 // Rules say how long points stay, in days of age. Each rule reaches further
@@ -92,9 +93,6 @@ type Verdict struct {
 	Why Why
 }
 
-// macau has no daylight saving.
-var macau = time.FixedZone("Asia/Macau", 8*3600)
-
 // held reports a point that a person or a case has pinned.
 func held(p *archive.Point) bool {
 	for _, k := range []string{"held", "hold", "pin", "pinned"} {
@@ -159,7 +157,7 @@ func Plan(points []archive.Point, r Rules, now time.Time) (keep, drop []Verdict)
 
 // buckets numbers the day, the ISO week and the month of a time in Macau.
 func buckets(t time.Time) (day, week, month int) {
-	t = t.In(macau)
+	t = t.In(record.Macau)
 	y, w := t.ISOWeek()
 	return t.Year()*1000 + t.YearDay(), y*100 + w, t.Year()*100 + int(t.Month())
 }
@@ -322,7 +320,7 @@ func (s *Sweep) entries(ctx context.Context, part []Verdict, outcome string) err
 
 // open reports whether t lies in the window, which may span midnight.
 func (r Rules) open(t time.Time) bool {
-	h := t.In(macau).Hour()
+	h := t.In(record.Macau).Hour()
 	if r.From <= r.To {
 		return r.From == r.To || h >= r.From && h < r.To
 	}

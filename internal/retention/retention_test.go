@@ -12,9 +12,10 @@ import (
 
 	"farol/internal/archive"
 	"farol/internal/audit"
+	"farol/internal/record"
 )
 
-var start = time.Date(2026, 1, 1, 0, 30, 0, 0, macau)
+var start = time.Date(2026, 1, 1, 0, 30, 0, 0, record.Macau)
 
 func ids(vs []Verdict) (out []string) {
 	for _, v := range vs {
@@ -159,7 +160,7 @@ func (s *shelf) Append(_ context.Context, evs ...audit.Event) ([]int64, error) {
 }
 
 func TestApplyWritesEntriesWaitsForTheWindowAndForPeople(t *testing.T) {
-	now := time.Date(2026, 6, 1, 4, 0, 0, 0, macau)
+	now := time.Date(2026, 6, 1, 4, 0, 0, 0, record.Macau)
 	s := &shelf{points: []archive.Point{{ID: "a", Fold: 1, Time: now.AddDate(0, 0, -20)}, {ID: "b", Fold: 2, Time: now.AddDate(0, 0, -20).Add(time.Hour)}, {ID: "c", Fold: 3, Time: now}}}
 	alarm := true
 	clock := now.Add(-6 * time.Hour)
@@ -211,7 +212,7 @@ func TestRunWorksOnceANight(t *testing.T) {
 // thirty years every point looks old at once, and folds go on under it.
 func TestAClockThatJumpsAheadForgetsNothing(t *testing.T) {
 	for _, years := range []int{1, 30} {
-		at := time.Date(2026, 6, 1, 4, 0, 0, 0, macau)
+		at := time.Date(2026, 6, 1, 4, 0, 0, 0, record.Macau)
 		s := &shelf{}
 		add := func() {
 			s.points = append(s.points, archive.Point{ID: fmt.Sprint(len(s.points)), Fold: uint64(len(s.points) + 1), Time: at})
@@ -229,7 +230,7 @@ func TestAClockThatJumpsAheadForgetsNothing(t *testing.T) {
 		held := len(s.points)
 		right := at
 		at = at.AddDate(years, 0, 0)
-		at = time.Date(at.Year(), at.Month(), at.Day(), 4, 0, 0, 0, macau)
+		at = time.Date(at.Year(), at.Month(), at.Day(), 4, 0, 0, 0, record.Macau)
 		for range 3 { // three nights under the wrong clock
 			if n, err := sw.Apply(t.Context()); !errors.Is(err, ErrSilent) || n != 0 {
 				t.Errorf("%d years ahead %d points went, %v", years, n, err)
@@ -247,7 +248,7 @@ func TestAClockThatJumpsAheadForgetsNothing(t *testing.T) {
 			add()
 			at = at.Add(24 * time.Hour)
 		}
-		at = time.Date(at.Year(), at.Month(), at.Day(), 4, 0, 0, 0, macau)
+		at = time.Date(at.Year(), at.Month(), at.Day(), 4, 0, 0, 0, record.Macau)
 		if n, err := sw.Apply(t.Context()); err != nil || n == 0 {
 			t.Errorf("a week later %d went, %v", n, err)
 		}

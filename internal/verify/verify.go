@@ -254,9 +254,6 @@ func (v *Verifier) Run(ctx context.Context) error {
 	}
 }
 
-// macau has no daylight saving.
-var macau = time.FixedZone("Asia/Macau", 8*3600)
-
 // Due does what is due now and reports what it was, "" for nothing.
 func (v *Verifier) Due(ctx context.Context) (string, error) {
 	if v.d.Archive.LastSeq() == 0 || v.d.Busy() {
@@ -285,7 +282,7 @@ func (v *Verifier) Due(ctx context.Context) (string, error) {
 		if err != nil {
 			return false, fmt.Errorf("read the schedule: %w", err)
 		}
-		return !now.Before(s.Next(since.In(macau))), nil
+		return !now.Before(s.Next(since.In(record.Macau))), nil
 	}
 	r, since, err := last(All)
 	if err != nil {

@@ -40,7 +40,7 @@ type shelf struct {
 
 func newShelf(t *testing.T) *shelf {
 	t.Helper()
-	s := &shelf{now: time.Date(2026, 11, 26, 12, 0, 0, 0, macau), dir: t.TempDir(), copies: map[string][]byte{}}
+	s := &shelf{now: time.Date(2026, 11, 26, 12, 0, 0, 0, record.Macau), dir: t.TempDir(), copies: map[string][]byte{}}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -237,7 +237,7 @@ func TestAnUnfinishedReadingGoesOnOverNightsAndRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	parts, _ := s.Parts(t.Context(), whole.ID)
-	s.now = time.Date(2026, 11, 28, 2, 0, 30, 0, macau) // Saturday
+	s.now = time.Date(2026, 11, 28, 2, 0, 30, 0, record.Macau) // Saturday
 	nights, waited := 0, 0
 	for {
 		s.again(func(d *Deps) {
@@ -372,7 +372,7 @@ func TestANightlySampleComparesWithTheLogAndAFreshListing(t *testing.T) {
 	if what, err := s.Due(t.Context()); what != "" || err != nil {
 		t.Fatalf("at noon %q is due: %v", what, err)
 	}
-	s.now = time.Date(2026, 11, 27, 5, 31, 0, 0, macau) // Friday
+	s.now = time.Date(2026, 11, 27, 5, 31, 0, 0, record.Macau) // Friday
 	if what, err := s.Due(t.Context()); what != Sample || err != nil {
 		t.Fatalf("at 05:31 %q is due: %v", what, err)
 	}
@@ -424,7 +424,7 @@ func TestTwoNeverOverlapAndABackupComesFirst(t *testing.T) {
 	s.stock(t)
 	busy := true
 	s.again(func(d *Deps) { d.Busy = func() bool { return busy } })
-	s.now = time.Date(2026, 11, 28, 6, 0, 0, 0, macau)
+	s.now = time.Date(2026, 11, 28, 6, 0, 0, 0, record.Macau)
 	if what, err := s.Due(t.Context()); what != "" || err != nil {
 		t.Errorf("during a full backup %q was done: %v", what, err)
 	}
@@ -451,7 +451,7 @@ func TestAPlanThatChangesIsKeptFromTheNextMinuteOn(t *testing.T) {
 	s.fill(t, record.Chat, 1, "g1", 5)
 	plan := Default
 	s.again(func(d *Deps) { d.Plan = func(context.Context) (Plan, error) { return plan, nil } })
-	s.now = time.Date(2026, 11, 24, 12, 0, 0, 0, macau) // Tuesday noon
+	s.now = time.Date(2026, 11, 24, 12, 0, 0, 0, record.Macau) // Tuesday noon
 	s.started = s.now
 	due := func(want string) {
 		t.Helper()

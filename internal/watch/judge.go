@@ -266,10 +266,7 @@ func (l Limits) Shrunk(was, is Listing) (short int64, yes bool) {
 	return lack - lacked, lack-lacked >= l.ShrinkItems && fell >= l.ShrinkHeld
 }
 
-// macau has no daylight saving.
-var macau = time.FixedZone("Asia/Macau", 8*3600)
-
 func midnight(t time.Time) time.Time {
-	t = t.In(macau)
-	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, macau)
+	t = t.In(record.Macau)
+	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, record.Macau)
 }

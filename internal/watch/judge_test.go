@@ -114,7 +114,7 @@ func year(now time.Time, depts map[int64]func(day time.Time, i int) int64) (out 
 }
 
 func TestOnlyADepartmentThatStopsWhileOthersWriteIsSilent(t *testing.T) {
-	now := time.Date(2026, 11, 26, 5, 0, 0, 0, macau) // a Thursday before dawn
+	now := time.Date(2026, 11, 26, 5, 0, 0, 0, record.Macau) // a Thursday before dawn
 	steady := func(time.Time, int) int64 { return 60 }
 	stopped := func(_ time.Time, i int) int64 { // nothing on Monday, Tuesday and Wednesday
 		if i <= 3 {

@@ -50,7 +50,7 @@ func (plain) Open(s, _ []byte) ([]byte, error) { return s[len("sealed "):], nil 
 
 func newFirm(t *testing.T) *firm {
 	t.Helper()
-	f := &firm{now: time.Date(2026, 11, 26, 10, 0, 0, 0, macau), live: map[int64]int64{}, seq: 100}
+	f := &firm{now: time.Date(2026, 11, 26, 10, 0, 0, 0, record.Macau), live: map[int64]int64{}, seq: 100}
 	var err error
 	if f.db, err = db.Open(t.Context(), filepath.Join(t.TempDir(), "control.db"), db.Control, func() time.Time { return f.now }); err != nil {
 		t.Fatal(err)
@@ -249,7 +249,7 @@ func TestASilentDepartmentIsToldOnce(t *testing.T) {
 	tell := func() {
 		t.Helper()
 		f.rates = year(f.now, map[int64]func(time.Time, int) int64{1: func(time.Time, int) int64 { return 60 }, 2: func(d time.Time, _ int) int64 {
-			if !d.Before(time.Date(2026, 12, 4, 0, 0, 0, 0, macau)) {
+			if !d.Before(time.Date(2026, 12, 4, 0, 0, 0, 0, record.Macau)) {
 				return 0
 			}
 			return 50
