@@ -36,6 +36,9 @@ func (s *Server) then(c echo.Context) *templates.Then {
 	if err != nil || seq == 0 || !showsThen(c.Path()) {
 		return nil
 	}
+	if last, err := s.d.Catalog.Applied(c.Request().Context()); err != nil || seq > last {
+		return nil // refused: nobody looks at a state that never was
+	}
 	w, r := s.words(c), c.Request()
 	t := &templates.Then{Seq: strconv.FormatUint(seq, 10)}
 	t.Text = w.t("then.commit", "n", t.Seq)
