@@ -243,6 +243,7 @@ func TestAPersonWalksTheMainJobInABrowser(t *testing.T) {
 	b.run("type two shares back", chromedp.SetValue("#share-1", shares[2]), chromedp.SetValue("#share-2", shares[0]))
 	b.fill("/setup/kit", "button.primary", nil)
 	b.fill("/setup/start", "button.primary", nil)
+	b.run("see it started", chromedp.WaitNotPresent(`form[action="/setup/start"]`)) // else the answer comes after what is opened next
 	waitRun(t, a)
 
 	b.open("/settings")
