@@ -353,14 +353,14 @@ func (b *blobs) DeleteBlobInPath(ctx context.Context, _, path string) error {
 		return err
 	}
 	if err := b.fault("blob.delete"); err != nil {
-		return err
+		return full(err)
 	}
 	err := os.Remove(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return full(err) // a file system may need room to delete
 	}
 	if err := b.fault("blob.deleted"); err != nil {
-		return err
+		return full(err)
 	}
 	rel := b.rel(path)
 	if _, ok := b.log.get(rel); !ok {
