@@ -18,6 +18,7 @@ func Make(file io.ReaderAt, size int64, sum [sha256.Size]byte, s Strength, w io.
 	if err != nil {
 		return fmt.Errorf("make parity: %w", err)
 	}
+	defer c.done()
 	sums := make([]uint32, sh.table()/4)
 	for off := int64(0); off < sh.shard; off += window {
 		n := min(int64(window), sh.shard-off)

@@ -21,6 +21,7 @@ func Mend(file io.ReaderAt, par io.ReaderAt, length int64, w io.Writer) (bad int
 	if err != nil {
 		return 0, fmt.Errorf("mend: %w", err)
 	}
+	defer m.done()
 	h := sha256.New()
 	out := io.MultiWriter(h, w)
 	// Shard by shard, because the file is written in order; a window that is

@@ -32,6 +32,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"sync"
 
 	"github.com/klauspost/reedsolomon"
 )
@@ -159,15 +160,39 @@ type coder struct {
 	shards [][]byte
 }
 
+// Making a matrix and touching fresh memory cost more than coding a file of
+// usual size; both are kept for the next one.
+var (
+	encoders sync.Map // of [2]int{k, m}
+	buffers  sync.Pool
+)
+
 func newCoder(s shape) (*coder, error) {
-	// One goroutine: this is work beside a backup, not instead of it.
-	rs, err := reedsolomon.New(s.k, s.m, reedsolomon.WithMaxGoroutines(1))
-	if err != nil {
-		return nil, err
+	c := &coder{shape: s, shards: make([][]byte, s.k+s.m)}
+	if e, ok := encoders.Load([2]int{s.k, s.m}); ok {
+		c.rs = e.(reedsolomon.Encoder)
+	} else {
+		// One goroutine: this is work beside a backup, not instead of it.
+		rs, err := reedsolomon.New(s.k, s.m, reedsolomon.WithMaxGoroutines(1))
+		if err != nil {
+			return nil, err
+		}
+		encoders.Store([2]int{s.k, s.m}, rs)
+		c.rs = rs
 	}
-	w := min(int64(window), s.shard)
-	c := &coder{shape: s, rs: rs, buf: make([]byte, int64(s.k+s.m)*w), shards: make([][]byte, s.k+s.m)}
+	need := (s.k + s.m) * int(min(int64(window), s.shard))
+	if b, ok := buffers.Get().(*[]byte); ok && cap(*b) >= need {
+		c.buf = (*b)[:need]
+	} else {
+		c.buf = make([]byte, need)
+	}
 	return c, nil
+}
+
+// done gives the memory to the next coder.
+func (c *coder) done() {
+	buffers.Put(&c.buf)
+	c.buf, c.shards = nil, nil
 }
 
 // at points the shards at n bytes each.
