@@ -27,7 +27,7 @@ const roundBytes = 32 << 20
 type folding struct {
 	a       *Archive
 	files   []*jfile
-	tree    tree
+	tree    *tree
 	moves   *moveWriter
 	m       Moves
 	state   pointState
@@ -274,7 +274,8 @@ func (j *journal) stopOf(file *jfile) *tag {
 
 // write writes segments, blobs and our own files and returns the root.
 func (f *folding) write(ctx context.Context) (*snapshot.DirEntry, error) {
-	f.tree = tree{a: f.a, root: &treeDir{}, now: fs.UTCTimestampFromTime(f.a.now())}
+	f.tree = newTree(f.a, fs.UTCTimestampFromTime(f.a.now()))
+	defer func() { _ = f.tree.wait() }() // also after an error: nothing is written behind our back
 	if f.a.point != nil {
 		f.tree.root.oid = f.a.point.root
 	}
@@ -291,6 +292,9 @@ func (f *folding) write(ctx context.Context) (*snapshot.DirEntry, error) {
 		return nil, err
 	}
 	if err := f.own(ctx); err != nil {
+		return nil, err
+	}
+	if err := f.tree.wait(); err != nil {
 		return nil, err
 	}
 	root, err := f.tree.write(ctx, "", "/", f.tree.root)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -163,8 +164,8 @@ func TestOddNamesAndBytesSurviveFolding(t *testing.T) {
 }
 
 func TestManyFoldsMoveTailsAndKeepCommitments(t *testing.T) {
-	now := day
-	a, _ := newArchive(t, Options{KeepJournal: time.Nanosecond, Now: func() time.Time { now = now.Add(time.Second); return now }})
+	var asked atomic.Int64 // the clock goes on a second each time somebody looks
+	a, _ := newArchive(t, Options{KeepJournal: time.Nanosecond, Now: func() time.Time { return day.Add(time.Duration(asked.Add(1)) * time.Second) }})
 	s := newShelf()
 	a.SetRelocate(s.relocate)
 	ctx := context.Background()

@@ -4,13 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/kopia/kopia/fs"
 	"github.com/kopia/kopia/repo/object"
 	"github.com/kopia/kopia/snapshot"
 	"github.com/kopia/kopia/snapshot/snapshotfs"
+	"golang.org/x/sync/errgroup"
 )
 
 // readDir reads one directory of the tree.
@@ -64,11 +67,20 @@ type treeDir struct {
 	subs    map[string]*treeDir
 }
 
-// tree is the path-copied tree of one fold.
+// tree is the path-copied tree of one fold. Directories that are closed are
+// written beside what goes on; [tree.wait] comes before their parents are.
 type tree struct {
-	a    *Archive
-	root *treeDir
-	now  fs.UTCTimestamp
+	a       *Archive
+	root    *treeDir
+	now     fs.UTCTimestamp
+	mu      sync.Mutex // guards the entries of directories that others write into
+	closing errgroup.Group
+}
+
+func newTree(a *Archive, now fs.UTCTimestamp) *tree {
+	t := &tree{a: a, root: &treeDir{}, now: now}
+	t.closing.SetLimit(runtime.GOMAXPROCS(0)) // memory holds so many containers at a time
+	return t
 }
 
 func (t *tree) load(ctx context.Context, d *treeDir) error {
@@ -95,7 +107,10 @@ func (t *tree) dir(ctx context.Context, path ...string) (*treeDir, error) {
 		sub := d.subs[name]
 		if sub == nil {
 			sub = &treeDir{}
-			if e := d.entries[name]; e != nil && e.Type == snapshot.EntryTypeDirectory {
+			t.mu.Lock()
+			e := d.entries[name]
+			t.mu.Unlock()
+			if e != nil && e.Type == snapshot.EntryTypeDirectory {
 				sub.oid = e.ObjectID.String()
 			}
 			if err := t.load(ctx, sub); err != nil {
@@ -125,8 +140,8 @@ func (t *tree) link(d *treeDir, name string, id object.ID, size int64, mtime fs.
 	}
 }
 
-// close writes the directory at path and forgets its content, so that memory
-// holds one container at a time.
+// close has the directory at path written and forgets its content. Nobody may
+// change it after that.
 func (t *tree) close(ctx context.Context, path ...string) error {
 	parent, err := t.dir(ctx, path[:len(path)-1]...)
 	if err != nil {
@@ -137,14 +152,22 @@ func (t *tree) close(ctx context.Context, path ...string) error {
 	if d == nil {
 		return nil
 	}
-	e, err := t.write(ctx, strings.Join(path, "/"), name, d)
-	if err != nil {
-		return err
-	}
-	parent.entries[name] = e
 	delete(parent.subs, name)
+	t.closing.Go(func() error {
+		e, err := t.write(ctx, strings.Join(path, "/"), name, d)
+		if err != nil {
+			return err
+		}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		parent.entries[name] = e
+		return nil
+	})
 	return nil
 }
+
+// wait returns when every closed directory is written, with the first error.
+func (t *tree) wait() error { return t.closing.Wait() }
 
 // write writes d and everything changed below it and returns its entry.
 func (t *tree) write(ctx context.Context, path, name string, d *treeDir) (*snapshot.DirEntry, error) {
