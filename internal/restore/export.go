@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -48,36 +49,34 @@ type Sink interface {
 // narrow applies a selection to what the reader may see.
 func (d *Door) narrow(ctx context.Context, scope record.Scope, sel Selection) (record.Scope, error) {
 	if len(sel.Kinds) > 0 {
-		var kinds []record.Kind
-		for _, k := range sel.Kinds {
-			kinds = append(kinds, only(scope, k).Kinds...)
-		}
-		scope.Kinds = kinds
+		scope = only(scope, sel.Kinds...)
 	}
 	if len(sel.Depts) > 0 {
 		below := d.expand(ctx, sel.Depts)
-		if scope.All {
-			scope.All, scope.Depts = false, below
-		} else {
-			in := map[int64]bool{}
-			for _, x := range below {
-				in[x] = true
+		scope = scope.Each(func(o *record.Scope) {
+			if o.All {
+				o.All, o.Depts = false, below
+				return
 			}
 			var both []int64
-			for _, x := range scope.Depts {
-				if in[x] {
+			for _, x := range o.Depts {
+				if slices.Contains(below, x) {
 					both = append(both, x)
 				}
 			}
-			scope.Depts = both
-		}
+			o.Depts = both
+		})
 	}
-	for _, id := range sel.Containers {
-		info, err := d.d.Catalog.Container(ctx, scope, id, sel.AsOf)
-		if err != nil {
-			return scope, err
+	if len(sel.Containers) > 0 {
+		var chosen []string
+		for _, id := range sel.Containers {
+			info, err := d.d.Catalog.Container(ctx, scope, id, sel.AsOf)
+			if err != nil {
+				return scope, err
+			}
+			chosen = append(chosen, info.ID)
 		}
-		scope.Containers = append(scope.Containers, info.ID)
+		scope = scope.Each(func(o *record.Scope) { o.Containers = chosen })
 	}
 	if scope.Nothing() {
 		return scope, ErrEmpty

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -152,15 +153,16 @@ func (d *Door) Containers(ctx context.Context, rq Request, kind record.Kind, asO
 	return list, err
 }
 
-func only(s record.Scope, k record.Kind) record.Scope {
-	for _, x := range s.Kinds {
-		if x == k {
-			s.Kinds = []record.Kind{k}
-			return s
+func only(s record.Scope, kinds ...record.Kind) record.Scope {
+	return s.Each(func(o *record.Scope) {
+		var both []record.Kind
+		for _, k := range kinds {
+			if slices.Contains(o.Kinds, k) {
+				both = append(both, k)
+			}
 		}
-	}
-	s.Kinds = nil
-	return s
+		o.Kinds = both
+	})
 }
 
 // Item is a record version opened for a person.

@@ -461,7 +461,7 @@ func (h *house) backedUp() {
 // someContainer is a container of a kind with the text of one of its items.
 func (h *house) someContainer(k record.Kind) (catalog.ContainerInfo, string) {
 	h.t.Helper()
-	rq := restore.Request{Subject: policy.Subject{Account: "test", Grants: policy.Roles["owner"]}, Purpose: policy.Verification}
+	rq := restore.Request{Subject: policy.Subject{Account: "test", Grants: policy.GrantsOf("owner")}, Purpose: policy.Verification}
 	list, err := h.d.Door.Containers(h.t.Context(), rq, k, 0)
 	if err != nil {
 		h.t.Fatal(err)

@@ -50,7 +50,7 @@ func (v *visit) subject() policy.Subject {
 		return policy.Subject{}
 	}
 	u := v.session.User
-	return policy.Subject{Account: u.Name, Role: u.Role, Grants: policy.Roles[u.Role]}
+	return policy.Subject{Account: u.Name, Role: u.Role, Grants: policy.GrantsOf(u.Role)}
 }
 
 // request is the visit as the door out takes it.
