@@ -77,7 +77,7 @@ func TestClosedCirclesOpenOnlyForThoseNamedForThem(t *testing.T) {
 			have |= g.Realms
 			content = content || slices.ContainsFunc(g.Actions, Action.Content)
 		}
-		want := map[string]record.Realms{"owner": record.AllRealms, "manager": record.Finance, "hr": record.Personnel}[r.Name]
+		want := map[string]record.Realms{"owner": record.AllRealms, "manager": record.Finance, "hr": record.Personnel, "legal": record.AllRealms}[r.Name]
 		if have != want {
 			t.Errorf("%s sees the circles %b, want %b", r.Name, have, want)
 		}

@@ -29,7 +29,10 @@ var Roles = []Role{
 	{Name: "legal", Grants: []Grant{
 		{All: true, Kinds: record.Kinds, Class: record.Confidential, Private: true,
 			Purposes: []Purpose{Investigation, Dispute, Request, Verification}, Actions: []Action{Read, Search, Export}},
-		{All: true, Actions: []Action{Approve, Audit}}}},
+		{All: true, Actions: []Action{Approve, Audit}}},
+		// for one case: what it needs beyond, also of closed circles
+		Template: &Grant{Kinds: record.Kinds, Class: record.Secret, Realms: record.AllRealms, Private: true,
+			Purposes: []Purpose{Investigation, Dispute, Request}, Actions: []Action{Read, Search, Export}}, Longest: 180 * 24 * time.Hour},
 	{Name: "manager", Grants: []Grant{{All: true, Actions: []Action{Operate, Approve}}},
 		Template: &Grant{Kinds: record.Kinds, Class: record.Confidential, Realms: record.Finance,
 			Purposes: []Purpose{Recovery, Investigation, Dispute, Handover}, Actions: []Action{Read, Search, Export, Restore}}},
