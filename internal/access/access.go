@@ -171,6 +171,36 @@ func (b *Book) Of(ctx context.Context, account int64, role string, now time.Time
 	return out, nil
 }
 
+// Approvers lists the accounts that may decide on what others ask for.
+func (b *Book) Approvers(ctx context.Context, now time.Time) (names []string, err error) {
+	type account struct{ name, role string }
+	var all []account
+	err = b.db.View(ctx, func(tx *db.Tx) error {
+		rows, err := tx.QueryContext(ctx, "SELECT name, role FROM account WHERE disabled=0 ORDER BY id")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var a account
+			if err := rows.Scan(&a.name, &a.role); err != nil {
+				return err
+			}
+			all = append(all, a)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list who may decide: %w", err)
+	}
+	for _, a := range all {
+		if policy.May(policy.Subject{Grants: policy.GrantsOf(a.role)}, policy.Approve, now) { // never given beside the role
+			names = append(names, a.name)
+		}
+	}
+	return names, nil
+}
+
 // fits is Check for a grant that was given already: its end counts by itself.
 func fits(role string, g policy.Grant) bool {
 	g.Until = time.Time{}

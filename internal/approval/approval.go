@@ -75,6 +75,7 @@ type Request struct {
 	Purpose   string
 	Need      int // how many others have to agree
 	Reason    string
+	Shown     string // what those who decide read of it
 	Payload   []byte // what will be carried out; only its asker's code reads it
 	Asked     time.Time
 	Expires   time.Time
@@ -119,18 +120,27 @@ func (b *Book) open(id, field string, sealed []byte) ([]byte, error) {
 	return b.box.Open(sealed, []byte("farol approval "+id+" "+field))
 }
 
+// Check reports [ErrReason] when nobody could decide on the request for want of
+// a reason.
+func (r *Request) Check() error {
+	if n := len([]rune(strings.TrimSpace(r.Reason))); n < 5 || n > 1000 {
+		return ErrReason
+	}
+	return nil
+}
+
 // Ask enters a request of r.By for r.Need others to decide; ID, times, state
 // and decisions are the book's. It returns [ErrReason].
 func (b *Book) Ask(ctx context.Context, r Request) (Request, error) {
-	r.Reason = strings.TrimSpace(r.Reason)
-	if n := len([]rune(r.Reason)); n < 5 || n > 1000 {
-		return r, ErrReason
+	if err := r.Check(); err != nil {
+		return r, err
 	}
+	r.Reason = strings.TrimSpace(r.Reason)
 	r.ID, r.Need = strings.ToLower(rand.Text()[:12]), max(r.Need, 1)
 	err := b.db.Update(ctx, func(tx *db.Tx) error {
 		r.Asked, r.Expires = tx.Now, tx.Now.Add(Deciding)
-		_, err := tx.ExecContext(ctx, "INSERT INTO approval(id, what, by, purpose, need, asked, expires, reason, payload) VALUES(?,?,?,?,?,?,?,?,?)",
-			r.ID, r.What, r.By, r.Purpose, r.Need, r.Asked.UnixMilli(), r.Expires.UnixMilli(), b.seal(r.ID, "reason", r.Reason), b.seal(r.ID, "payload", string(r.Payload)))
+		_, err := tx.ExecContext(ctx, "INSERT INTO approval(id, what, by, purpose, need, asked, expires, reason, shown, payload) VALUES(?,?,?,?,?,?,?,?,?,?)",
+			r.ID, r.What, r.By, r.Purpose, r.Need, r.Asked.UnixMilli(), r.Expires.UnixMilli(), b.seal(r.ID, "reason", r.Reason), b.seal(r.ID, "shown", r.Shown), b.seal(r.ID, "payload", string(r.Payload)))
 		return err
 	})
 	if err != nil {
@@ -276,22 +286,26 @@ func (b *Book) get(ctx context.Context, tx *db.Tx, id string) (Request, error) {
 	r := Request{ID: id}
 	var asked, expires, at int64
 	var closed string
-	var reason, payload []byte
-	err := tx.QueryRowContext(ctx, "SELECT what, by, purpose, need, asked, expires, closed, at, reason, payload FROM approval WHERE id=?", id).
-		Scan(&r.What, &r.By, &r.Purpose, &r.Need, &asked, &expires, &closed, &at, &reason, &payload)
+	var reason, shown, payload []byte
+	err := tx.QueryRowContext(ctx, "SELECT what, by, purpose, need, asked, expires, closed, at, reason, shown, payload FROM approval WHERE id=?", id).
+		Scan(&r.What, &r.By, &r.Purpose, &r.Need, &asked, &expires, &closed, &at, &reason, &shown, &payload)
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, ErrNotFound
 	} else if err != nil {
 		return r, err
 	}
 	text, err := b.open(id, "reason", reason)
+	var what []byte
+	if err == nil {
+		what, err = b.open(id, "shown", shown)
+	}
 	if err == nil {
 		r.Payload, err = b.open(id, "payload", payload)
 	}
 	if err != nil {
 		return r, fmt.Errorf("unseal a request: %w", err)
 	}
-	r.Reason, r.Asked, r.Expires = string(text), time.UnixMilli(asked).UTC(), time.UnixMilli(expires).UTC()
+	r.Reason, r.Shown, r.Asked, r.Expires = string(text), string(what), time.UnixMilli(asked).UTC(), time.UnixMilli(expires).UTC()
 	if at > 0 {
 		r.Closed = time.UnixMilli(at).UTC()
 	}

@@ -63,3 +63,16 @@ func GrantsOf(role string) []Grant {
 	r, _ := RoleOf(role)
 	return r.Grants
 }
+
+// Eyes is how many others have to agree to a content action on records of a
+// class: exports of confidential records need two, other exports and giving
+// back into DingTalk one. Reading needs none.
+func Eyes(a Action, class record.Class) int {
+	switch {
+	case a == Export && class >= record.Confidential:
+		return 2
+	case a == Export || a == Restore:
+		return 1
+	}
+	return 0
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sort"
 	"strconv"
@@ -25,6 +26,13 @@ type Selection struct {
 	Containers []int64       // catalog ids; empty: all
 	From, To   time.Time     // item time; zero = open
 	AsOf       uint64        // commit, 0 = now
+}
+
+// detail is what the log says of a selection.
+func (s Selection) detail(more map[string]string) map[string]string {
+	out := map[string]string{"kinds": fmt.Sprint(s.Kinds), "depts": fmt.Sprint(s.Depts), "containers": strconv.Itoa(len(s.Containers))}
+	maps.Copy(out, more)
+	return out
 }
 
 // Summary is what an export or restore came to.
@@ -88,7 +96,11 @@ func (d *Door) narrow(ctx context.Context, scope record.Scope, sel Selection) (r
 // container, the attached files, a SHA-256 manifest over everything, and what
 // is needed to verify every line offline. progress may be nil.
 func (d *Door) Export(ctx context.Context, rq Request, sel Selection, lang i18n.Lang, sink Sink, progress func(items int64)) (Summary, error) {
-	scope, err := d.enterAt(ctx, rq, policy.Export, "export.run", "export", sel.AsOf, map[string]string{"kinds": fmt.Sprint(sel.Kinds), "depts": fmt.Sprint(sel.Depts), "containers": strconv.Itoa(len(sel.Containers))})
+	detail, err := d.agreed(ctx, rq, policy.Export, sel)
+	if err != nil {
+		return Summary{}, err
+	}
+	scope, err := d.enterAt(ctx, rq, policy.Export, "export.run", "export", sel.AsOf, sel.detail(detail))
 	if err != nil {
 		return Summary{}, err
 	}

@@ -42,6 +42,8 @@ type Request struct {
 	Source  string // network address
 	Purpose policy.Purpose
 	Fresh   bool // a code was given within the last five minutes
+
+	Approval string // what others agreed to, "" when nothing was asked
 }
 
 // Deps is what the door works with.
@@ -54,6 +56,7 @@ type Deps struct {
 	Client     func() *dingtalk.Client
 	Operator   func(context.Context) (string, error) // unionId for drive access
 	Readers    func(context.Context) ([]string, error)
+	Eyes       Eyes   // without them nobody is asked
 	LogKey     string // verifier key of the audit log, for proofs
 	Log        *slog.Logger
 	Now        func() time.Time
@@ -82,7 +85,7 @@ func New(d Deps) *Door {
 // opened. A refusal is an entry too.
 func (d *Door) enter(ctx context.Context, rq Request, a policy.Action, op, object string, detail map[string]string) (record.Scope, error) {
 	scope, err := policy.Allow(rq.Subject, a, rq.Purpose, d.d.Now(), func(ids []int64) []int64 { return d.expand(ctx, ids) })
-	ev := audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: op, Object: object, Purpose: string(rq.Purpose), Outcome: "ok", Detail: detail}
+	ev := audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: op, Object: object, Purpose: string(rq.Purpose), Approval: rq.Approval, Outcome: "ok", Detail: detail}
 	if errors.Is(err, policy.ErrPurpose) {
 		return scope, err // nothing was asked for yet: the page asks for the purpose
 	}

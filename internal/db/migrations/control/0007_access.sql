@@ -14,7 +14,7 @@ CREATE TABLE access(
 );
 CREATE INDEX access_account ON access(account);
 
--- approval: what one person asked for and others have to decide. Reason, payload and notes are sealed.
+-- approval: what one person asked for and others have to decide. Reason, what is shown, payload and notes are sealed.
 CREATE TABLE approval(
   id      TEXT    PRIMARY KEY,
   what    TEXT    NOT NULL,                 -- export, restore, grant, role
@@ -26,6 +26,7 @@ CREATE TABLE approval(
   closed  TEXT    NOT NULL DEFAULT '',      -- refused, used, withdrawn
   at      INTEGER NOT NULL DEFAULT 0,       -- when it was closed
   reason  BLOB    NOT NULL,
+  shown   BLOB    NOT NULL,                 -- what those who decide read of it
   payload BLOB    NOT NULL
 );
 CREATE TABLE approval_decision(
