@@ -136,12 +136,16 @@ func (s *Server) ask(c echo.Context) error {
 func (s *Server) askPage(c echo.Context, r *approval.Request) templates.Ask {
 	v, w := visitOf(c), s.words(c)
 	own := strings.EqualFold(r.By, v.session.User.Name)
-	p := templates.Ask{Shell: s.shell(c, w.t("inbox.title"), "/inbox"), AskRow: w.ask(r), ID: r.ID, Reason: r.Reason, Purpose: w.purpose(r.Purpose), CanDecide: s.mayDecide(v, r),
+	p := templates.Ask{Shell: s.shell(c, w.t("inbox.title"), "/inbox"), AskRow: w.ask(r), CanDecide: s.mayDecide(v, r),
 		CanRun: own && r.State == approval.Agreed, CanWithdraw: own && (r.State == approval.Waiting || r.State == approval.Agreed)}
 	for i, line := range strings.Split(r.Shown, "\n") {
 		if i < 4 {
-			p.Facts = append(p.Facts, templates.Pair{Label: w.t([]string{"restore.step.what", "asof.label", "restore.amount", "inbox.class"}[i]), Value: line})
+			p.Facts = append(p.Facts, templates.Pair{Label: w.t([]string{"inbox.scope", "asof.label", "restore.amount", "inbox.class"}[i]), Value: line})
 		}
+	}
+	p.Facts = append(p.Facts, templates.Pair{Label: w.t("inbox.purpose"), Value: w.purpose(r.Purpose)}, templates.Pair{Label: w.t("inbox.reason"), Value: r.Reason})
+	if r.State == approval.Waiting || r.State == approval.Agreed {
+		p.Facts = append(p.Facts, templates.Pair{Label: w.t("inbox.until"), Value: w.full(r.Expires).Text})
 	}
 	for _, d := range r.Decisions {
 		word, st := w.t("inbox.no"), ui.Danger
