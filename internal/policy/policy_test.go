@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -126,5 +127,71 @@ func TestClassesFollowKindDepartmentAndWords(t *testing.T) {
 		if got := Classify(c.f); got != c.want {
 			t.Errorf("%+v: %d", c.f, got)
 		}
+	}
+}
+
+// TestAnExplanationIsTheDecision compares Explain with Allow on random grants
+// and records.
+func TestAnExplanationIsTheDecision(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	now := time.Now()
+	parent := map[int64]int64{1: 0, 2: 1, 3: 1, 4: 2, 5: 2}
+	above := func(d int64) (out []int64) {
+		for ; d != 0; d = parent[d] {
+			out = append(out, d)
+		}
+		return out
+	}
+	expand := func(ids []int64) (out []int64) {
+		for d := range parent {
+			if slices.ContainsFunc(above(d), func(x int64) bool { return slices.Contains(ids, x) }) {
+				out = append(out, d)
+			}
+		}
+		return out
+	}
+	some := func() Grant {
+		g := Grant{All: rng.IntN(5) == 0, Class: record.Class(rng.IntN(4)), Realms: record.Realms(rng.IntN(4)), Private: rng.IntN(2) == 0, Custody: rng.IntN(8) == 0, Depts: []int64{1 + rng.Int64N(5)}}
+		for _, a := range []Action{Read, Export} {
+			if rng.IntN(3) > 0 {
+				g.Actions = append(g.Actions, a)
+			}
+		}
+		for _, p := range Purposes {
+			if rng.IntN(3) > 0 {
+				g.Purposes = append(g.Purposes, p)
+			}
+		}
+		for _, k := range record.Kinds {
+			if rng.IntN(3) > 0 {
+				g.Kinds = append(g.Kinds, k)
+			}
+		}
+		if rng.IntN(5) == 0 {
+			g.Until = now.Add(time.Duration(rng.IntN(2)*2-1) * time.Hour)
+		}
+		return g
+	}
+	yes := 0
+	for range 20_000 {
+		s := Subject{Grants: []Grant{some(), some()}}
+		d := 1 + rng.Int64N(5)
+		tg := Target{Kind: record.Kinds[rng.IntN(len(record.Kinds))], Depts: above(d), Class: record.Class(rng.IntN(4)), Realms: record.Realms(rng.IntN(4)), Private: rng.IntN(3) == 0}
+		a, p := []Action{Read, Export}[rng.IntN(2)], Purposes[rng.IntN(len(Purposes))]
+		allowed, why := Explain(s, a, p, tg, now)
+		scope, err := Allow(s, a, p, now, expand)
+		covers := false
+		for _, o := range append([]record.Scope{scope}, scope.Or...) {
+			covers = covers || err == nil && slices.Contains(o.Kinds, tg.Kind) && (o.All || slices.Contains(o.Depts, d)) && tg.Class <= o.Class && tg.Realms&^o.Realms == 0 && (!tg.Private || o.Private)
+		}
+		if allowed != covers || len(why) != 2 {
+			t.Fatalf("explained %v, decided %v: %+v for %s %s by %+v", allowed, covers, tg, a, p, s)
+		}
+		if allowed {
+			yes++
+		}
+	}
+	if yes < 500 {
+		t.Errorf("only %d of the random acts were allowed: the comparison says little", yes)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"farol/internal/access"
 	"farol/internal/approval"
 	"farol/internal/audit"
 	"farol/internal/auth"
@@ -61,7 +62,7 @@ func answerTo(err error, l i18n.Lang) answer {
 	switch {
 	case errors.Is(err, policy.ErrDenied):
 		return answer{code: http.StatusForbidden, id: "error.403"}
-	case errors.Is(err, approval.ErrNotFound), errors.Is(err, restore.ErrNotFound), errors.Is(err, audit.ErrNotFound), errors.Is(err, watch.ErrGone):
+	case errors.Is(err, approval.ErrNotFound), errors.Is(err, access.ErrNotFound), errors.Is(err, restore.ErrNotFound), errors.Is(err, audit.ErrNotFound), errors.Is(err, watch.ErrGone):
 		return answer{code: http.StatusNotFound, id: "error.404"}
 	case errors.Is(err, restore.ErrEmpty):
 		return answer{code: http.StatusUnprocessableEntity, id: "error.empty"}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -20,6 +21,7 @@ import (
 var asks = map[approval.What]struct{ ask, yes, no string }{
 	approval.Export:  {"export.request", "export.approve", "export.reject"},
 	approval.Restore: {"restore.request", "restore.approve", "restore.reject"},
+	approval.Grant:   {"access.request", "access.approve", "access.reject"},
 }
 
 // others reports whether anybody but the reader may decide on what he asks
@@ -138,12 +140,19 @@ func (s *Server) askPage(c echo.Context, r *approval.Request) templates.Ask {
 	own := strings.EqualFold(r.By, v.session.User.Name)
 	p := templates.Ask{Shell: s.shell(c, w.t("inbox.title"), "/inbox"), AskRow: w.ask(r), CanDecide: s.mayDecide(v, r),
 		CanRun: own && r.State == approval.Agreed, CanWithdraw: own && (r.State == approval.Waiting || r.State == approval.Agreed)}
+	labels := []string{"inbox.scope", "asof.label", "restore.amount", "inbox.class"}
+	if r.What == approval.Grant {
+		labels = []string{"access.for", "inbox.scope", "access.last", "access.act"}
+	}
 	for i, line := range strings.Split(r.Shown, "\n") {
-		if i < 4 {
-			p.Facts = append(p.Facts, templates.Pair{Label: w.t([]string{"inbox.scope", "asof.label", "restore.amount", "inbox.class"}[i]), Value: line})
+		if i < len(labels) {
+			p.Facts = append(p.Facts, templates.Pair{Label: w.t(labels[i]), Value: line})
 		}
 	}
-	p.Facts = append(p.Facts, templates.Pair{Label: w.t("inbox.purpose"), Value: w.purpose(r.Purpose)}, templates.Pair{Label: w.t("inbox.reason"), Value: r.Reason})
+	if r.Purpose != "" {
+		p.Facts = append(p.Facts, templates.Pair{Label: w.t("inbox.purpose"), Value: w.purpose(r.Purpose)})
+	}
+	p.Facts = append(p.Facts, templates.Pair{Label: w.t("inbox.reason"), Value: r.Reason})
 	if r.State == approval.Waiting || r.State == approval.Agreed {
 		p.Facts = append(p.Facts, templates.Pair{Label: w.t("inbox.until"), Value: w.full(r.Expires).Text})
 	}
@@ -217,6 +226,9 @@ func (s *Server) askRun(c echo.Context) error {
 	if !strings.EqualFold(r.By, visitOf(c).session.User.Name) {
 		return approval.ErrOther
 	}
+	if r.What == approval.Grant {
+		return s.giveAgreed(c, &r)
+	}
 	a, err := restore.ReadAsked(r.Payload)
 	if err != nil {
 		return err
@@ -228,6 +240,28 @@ func (s *Server) askRun(c echo.Context) error {
 		name = string(a.Selection.Kinds[0])
 	}
 	return s.carryOut(c, rq, a.Selection, r.What == approval.Restore, name)
+}
+
+// giveAgreed gives the grant that others agreed to.
+func (s *Server) giveAgreed(c echo.Context, r *approval.Request) error {
+	var g gift
+	if err := json.Unmarshal(r.Payload, &g); err != nil {
+		return err
+	}
+	if !policy.May(visitOf(c).subject(), policy.Accounts, s.d.Now()) {
+		return &denied{policy.Accounts}
+	}
+	if err := s.d.Approvals.Use(c.Request().Context(), r.ID, visitOf(c).session.User.Name, r.What, r.Payload); err != nil {
+		return err
+	}
+	err := s.give(c, g, r.ID)
+	if problem := accessProblem(s.words(c), err); problem != nil {
+		return s.refuseGift(c, g, *problem)
+	}
+	if err != nil {
+		return err
+	}
+	return seeOther(c, "/access?done=given")
 }
 
 // inboxTodos are the requests that wait for the reader.

@@ -30,6 +30,7 @@ import (
 //	GET  /search          q kind dept from to in before
 //	POST /alarms/<id>     note
 //	POST /restore/run     kind dept container as_of from to target=zip|dingtalk reason (when others have to agree)
+//	POST /access/give     account dept… circle=finance|personnel… until reason   POST /access/<id>/end, /access/<id>/review
 //	POST /inbox/<id>/decide word=yes|no note   POST /inbox/<id>/run, /inbox/<id>/withdraw
 //	GET  /api/progress, /api/status                       the figures of the pages as JSON
 
@@ -147,6 +148,11 @@ func (s *Server) routes() []route {
 		{"GET", "/restore/job/:id", s.restoreJob, may(policy.Restore).forContent()},
 		{"POST", "/restore/cancel/:id", s.restoreCancel, may(policy.Restore).forContent()},
 		{"GET", "/events/restore/:id", s.restoreEvents, may(policy.Restore).forContent()},
+
+		{"GET", "/access", s.accessList, may(policy.Accounts)},
+		{"POST", "/access/give", s.accessGive, may(policy.Accounts).andFresh()},
+		{"POST", "/access/:id/end", s.accessEnd, may(policy.Accounts).andFresh()},
+		{"POST", "/access/:id/review", s.accessReview, may(policy.Accounts).andFresh()},
 
 		{"GET", "/inbox", s.inbox, signed},
 		{"GET", "/inbox/:id", s.ask, signed},

@@ -34,7 +34,7 @@ func (s *Server) shell(c echo.Context, title, here string) templates.Shell {
 // carries only the name, so that nobody can put words into the page.
 var done = map[string]bool{"scope": true, "schedule": true, "paused": true, "resumed": true, "started": true, "cancelled": true, "look": true, "offsite": true, "verify": true,
 	"rules": true, "held": true, "unheld": true, "place": true, "placeverify": true, "placeretire": true, "session": true, "purpose": true, "logcheck": true, "alarm": true,
-	"asked": true, "decided": true, "withdrawn": true}
+	"asked": true, "decided": true, "withdrawn": true, "given": true, "given.ended": true, "reviewed": true}
 
 func toast(w words, id string) *templates.Toast {
 	if !done[id] {
@@ -75,7 +75,11 @@ func (s *Server) nav(w words, sub policy.Subject, here string) []templates.NavIt
 	add(can(policy.Approve) || can(policy.Export) || can(policy.Restore), "nav.inbox", "inbox", "/inbox")
 	add(can(policy.Operate), "nav.assurance", "anchor", "/assurance", item("nav.integrity", "/assurance"), item("nav.alarms", "/alarms"))
 	add(can(policy.Audit), "nav.compliance", "scale", "/audit", item("nav.audit", "/audit"))
-	add(true, "nav.settings", "settings", "/settings")
+	var people []templates.NavItem
+	if can(policy.Accounts) {
+		people = append(people, item("nav.mine", "/settings"), item("nav.access", "/access"))
+	}
+	add(true, "nav.settings", "settings", "/settings", people...)
 	return out
 }
 
