@@ -49,6 +49,25 @@ func setupCode(o *options) *cobra.Command {
 	}}
 }
 
+func unlock(o *options) *cobra.Command {
+	var all bool
+	c := &cobra.Command{Use: "unlock [ACCOUNT]", Short: "Forget the wrong sign-ins of an account, or of --all, so that nobody has to wait", Args: cobra.MaximumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		if (len(args) == 0) != all {
+			return usageError{errors.New("name one account, or give --all")}
+		}
+		return ask(o, cmd, "unlock", map[string]any{"name": strings.Join(args, ""), "all": all}, func(b json.RawMessage) error {
+			var v struct{ Forgotten int64 }
+			if err := json.Unmarshal(b, &v); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "forgotten: %d counts of tries\n", v.Forgotten)
+			return nil
+		})
+	}}
+	c.Flags().BoolVar(&all, "all", false, "every account")
+	return c
+}
+
 func status(o *options) *cobra.Command {
 	return &cobra.Command{Use: "status", Short: "How the appliance stands: counts, health and the memory it takes, no content", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		return ask(o, cmd, "status", nil, nil)

@@ -171,12 +171,13 @@ func (b *Book) Of(ctx context.Context, account int64, role string, now time.Time
 	return out, nil
 }
 
-// Approvers lists the accounts that may decide on what others ask for.
+// Approvers lists the accounts that may decide on what others ask for; the one
+// in the envelope does not: nobody sits at it.
 func (b *Book) Approvers(ctx context.Context, now time.Time) (names []string, err error) {
 	type account struct{ name, role string }
 	var all []account
 	err = b.db.View(ctx, func(tx *db.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT name, role FROM account WHERE disabled=0 ORDER BY id")
+		rows, err := tx.QueryContext(ctx, "SELECT name, role FROM account WHERE disabled=0 AND breakglass=0 ORDER BY id")
 		if err != nil {
 			return err
 		}

@@ -8,21 +8,14 @@ package auth
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"database/sql"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
-	"github.com/pquerna/otp"
-	"github.com/pquerna/otp/totp"
-	"golang.org/x/text/unicode/norm"
 
 	"farol/internal/db"
 )
@@ -47,6 +40,11 @@ var (
 	ErrNoTries = errors.New("the set-up code was tried too often: restart for a new one")
 	ErrSetup   = errors.New("the set-up code is not right")
 	ErrUnknown = errors.New("no such account")
+	ErrBegun   = errors.New("the waits begin") // joined to a wrong answer
+	ErrReason  = errors.New("a break-glass account needs a reason")
+	ErrPass    = errors.New("the password is not right")
+	ErrLink    = errors.New("the link is not good") // wrong, used, withdrawn or too old
+	ErrLast    = errors.New("it is the last account that can manage accounts")
 )
 
 // Slow is ErrSlow with the time to wait.
@@ -63,7 +61,7 @@ type Accounts struct {
 	box Box
 	now func() time.Time
 
-	hash   sync.Mutex // one argon2 at a time: log-ins cannot exhaust the memory
+	queue  *hashQueue
 	params *argon2id.Params
 	dummy  string // compared when there is no such account, for equal time
 }
@@ -73,7 +71,7 @@ func New(d *db.DB, box Box, now func() time.Time) (*Accounts, error) {
 	if now == nil {
 		now = time.Now
 	}
-	a := &Accounts{db: d, box: box, now: now, params: &argon2id.Params{Memory: 64 << 10, Iterations: 3, Parallelism: 2, SaltLength: 16, KeyLength: 32}}
+	a := &Accounts{db: d, box: box, now: now, queue: newHashQueue(), params: &argon2id.Params{Memory: 64 << 10, Iterations: 3, Parallelism: 2, SaltLength: 16, KeyLength: 32}}
 	var err error
 	if a.dummy, err = argon2id.CreateHash("no account has this password", a.params); err != nil {
 		return nil, fmt.Errorf("prepare password check: %w", err)
@@ -89,35 +87,9 @@ type User struct {
 	Role  string
 	Lang  string
 	Theme string
-}
 
-// Secret is a new one-time-code secret that is not yet in use.
-type Secret struct {
-	Text string // base32, for typing
-	URL  string // otpauth://…
-	key  *otp.Key
-}
-
-// NewSecret makes a secret for an account name.
-func NewSecret(name string) (Secret, error) {
-	k, err := totp.Generate(totp.GenerateOpts{Issuer: "Farol", AccountName: name, SecretSize: 20})
-	if err != nil {
-		return Secret{}, fmt.Errorf("make a code secret: %w", err)
-	}
-	return Secret{k.Secret(), k.URL(), k}, nil
-}
-
-// SecretOf builds the secret again from its text, as a form gives it back.
-func SecretOf(name, text string) (Secret, error) {
-	raw, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ToUpper(strings.ReplaceAll(text, " ", "")))
-	if err != nil || len(raw) < 16 {
-		return Secret{}, ErrCode
-	}
-	k, err := totp.Generate(totp.GenerateOpts{Issuer: "Farol", AccountName: name, Secret: raw})
-	if err != nil {
-		return Secret{}, fmt.Errorf("read a code secret: %w", err)
-	}
-	return Secret{k.Secret(), k.URL(), k}, nil
+	Breakglass bool
+	Codes      int // recovery codes left; known for a session and in [Accounts.All]
 }
 
 // NewAccount is what creating an account needs. Code proves that the secret
@@ -130,9 +102,9 @@ type NewAccount struct {
 
 // Create makes an account.
 func (a *Accounts) Create(ctx context.Context, n NewAccount) (User, error) {
-	name := strings.TrimSpace(norm.NFKC.String(n.Name))
-	if c := utf8.RuneCountInString(name); c < 3 || c > 64 || strings.ContainsAny(name, " \t\n") {
-		return User{}, ErrName
+	name := cleanName(n.Name)
+	if err := checkName(name); err != nil {
+		return User{}, err
 	}
 	if err := CheckPassword(n.Password, name); err != nil {
 		return User{}, err
@@ -141,7 +113,7 @@ func (a *Accounts) Create(ctx context.Context, n NewAccount) (User, error) {
 	if !ok {
 		return User{}, ErrCode
 	}
-	hash, err := a.createHash(n.Password)
+	hash, err := a.createHash(ctx, n.Password)
 	if err != nil {
 		return User{}, err
 	}
@@ -150,15 +122,8 @@ func (a *Accounts) Create(ctx context.Context, n NewAccount) (User, error) {
 		u.Shown = name
 	}
 	err = a.db.Update(ctx, func(tx *db.Tx) error {
-		var one int
-		err := tx.QueryRowContext(ctx, "SELECT 1 FROM account WHERE name=?", name).Scan(&one)
-		if err == nil {
-			return ErrTaken
-		} else if !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		return tx.QueryRowContext(ctx, "INSERT INTO account(name,shown,role,password,totp,step,created) VALUES(?,?,?,?,?,?,?) RETURNING id",
-			name, u.Shown, u.Role, hash, a.box.Seal([]byte(n.Secret.Text), totpAAD(name)), step, tx.Now.UnixMilli()).Scan(&u.ID)
+		u.ID, err = a.insert(ctx, tx, u, hash, n.Secret.Text, step, "")
+		return err
 	})
 	if err != nil {
 		return User{}, fmt.Errorf("create account: %w", err)
@@ -166,26 +131,31 @@ func (a *Accounts) Create(ctx context.Context, n NewAccount) (User, error) {
 	return u, nil
 }
 
-func totpAAD(name string) []byte { return []byte("farol totp " + strings.ToLower(name)) }
-
-func (a *Accounts) createHash(password string) (string, error) {
-	a.hash.Lock()
-	defer a.hash.Unlock()
-	h, err := argon2id.CreateHash(norm.NFC.String(password), a.params)
-	if err != nil {
-		return "", fmt.Errorf("hash password: %w", err)
+func checkName(name string) error {
+	if c := utf8.RuneCountInString(name); c < 3 || c > 64 || strings.ContainsAny(name, " \t\n") {
+		return ErrName
 	}
-	return h, nil
+	return nil
 }
 
-func (a *Accounts) compare(password, hash string) (bool, error) {
-	a.hash.Lock()
-	defer a.hash.Unlock()
-	ok, err := argon2id.ComparePasswordAndHash(norm.NFC.String(password), hash)
-	if err != nil {
-		return false, fmt.Errorf("check password: %w", err)
+// insert makes the row of an account. It returns [ErrTaken].
+func (a *Accounts) insert(ctx context.Context, tx *db.Tx, u User, hash, secret string, step int64, by string) (id int64, err error) {
+	if err := free(ctx, tx, u.Name); err != nil {
+		return 0, err
 	}
-	return ok, nil
+	err = tx.QueryRowContext(ctx, "INSERT INTO account(name,shown,role,password,totp,step,breakglass,created,created_by) VALUES(?,?,?,?,?,?,?,?,?) RETURNING id",
+		u.Name, u.Shown, u.Role, hash, a.box.Seal([]byte(secret), totpAAD(u.Name)), step, u.Breakglass, tx.Now.UnixMilli(), by).Scan(&id)
+	return id, err
+}
+
+// free returns [ErrTaken] when an account has the name.
+func free(ctx context.Context, tx *db.Tx, name string) error {
+	var one int
+	err := tx.QueryRowContext(ctx, "SELECT 1 FROM account WHERE name=?", name).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	return errors.Join(err, ErrTaken)
 }
 
 // Count is the number of accounts.
@@ -224,46 +194,4 @@ func (a *Accounts) SetLook(ctx context.Context, id int64, lang, theme string) er
 		_, err := tx.ExecContext(ctx, "UPDATE account SET lang=?, theme=? WHERE id=?", lang, theme, id)
 		return err
 	})
-}
-
-func stepAt(t time.Time) int64 { return t.Unix() / 30 }
-
-// spent is the last step whose code was used. One that lies ahead was used
-// under a clock that has been put right since, and says nothing of the codes of
-// today: it would keep everybody out until that day comes.
-func spent(last int64, now time.Time) int64 {
-	if last > stepAt(now)+1 {
-		return 0
-	}
-	return last
-}
-
-// matchCode finds the 30 s step that a code belongs to, one step of skew.
-func matchCode(secret, code string, now time.Time) (int64, bool) {
-	code = strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' {
-			return r
-		}
-		if r >= '０' && r <= '９' {
-			return r - '０' + '0'
-		}
-		return -1
-	}, code)
-	if len(code) != 6 {
-		return 0, false
-	}
-	step := stepAt(now)
-	found, ok := int64(0), false
-	for _, s := range []int64{step - 1, step, step + 1} { // all three, for equal time
-		want, err := totp.GenerateCode(secret, time.Unix(s*30, 0))
-		if err == nil && subtle.ConstantTimeCompare([]byte(want), []byte(code)) == 1 {
-			found, ok = s, true
-		}
-	}
-	return found, ok
-}
-
-func tokenHash(token string) []byte {
-	h := sha256.Sum256([]byte(token))
-	return h[:]
 }

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -38,6 +39,12 @@ func (f *fixture) code() string {
 	return c
 }
 
+// login signs in and gives the token, as most tests want it.
+func (f *fixture) login(name, password, code, source string) (string, Session, error) {
+	o, err := f.Login(context.Background(), Try{Name: name, Password: password, Code: code, Source: source, Agent: "browser"})
+	return o.Token, o.Session, err
+}
+
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{now: time.Unix(1.8e9, 0), path: filepath.Join(t.TempDir(), "control.db")}
@@ -64,14 +71,14 @@ func newFixture(t *testing.T) *fixture {
 func TestACodeWorksOnce(t *testing.T) {
 	f := newFixture(t)
 	code := f.code()
-	tok, _, err := f.Login(t.Context(), "Maria", goodPassword, code, "10.0.0.1", "")
+	tok, _, err := f.login("Maria", goodPassword, code, "10.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Session(t.Context(), tok); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := f.Login(t.Context(), "maria", goodPassword, code, "10.0.0.1", ""); !errors.Is(err, ErrLogin) {
+	if _, _, err := f.login("maria", goodPassword, code, "10.0.0.1"); !errors.Is(err, ErrLogin) {
 		t.Fatalf("the same code again: %v", err)
 	}
 	if _, err := f.StepUp(t.Context(), tok, code); !errors.Is(err, ErrCode) {
@@ -85,7 +92,7 @@ func TestACodeWorksOnce(t *testing.T) {
 	if _, err := f.Session(t.Context(), tok); !errors.Is(err, ErrSession) {
 		t.Fatalf("the token before the step-up still works: %v", err)
 	}
-	if s, err := f.Session(t.Context(), fresh); err != nil || !s.FreshAt(f.now) || s.FreshAt(f.now.Add(Fresh)) {
+	if s, err := f.Session(t.Context(), fresh.Token); err != nil || !s.FreshAt(f.now) || s.FreshAt(f.now.Add(Fresh)) {
 		t.Fatal(s, err)
 	}
 }
@@ -93,29 +100,29 @@ func TestACodeWorksOnce(t *testing.T) {
 func TestEveryWrongAnswerIsTheSameAndSlowsDown(t *testing.T) {
 	f := newFixture(t)
 	for _, c := range [][3]string{{"maria", "wrong password 123", f.code()}, {"nobody", goodPassword, f.code()}, {"maria", goodPassword, "000000"}, {"maria", goodPassword, ""}} {
-		if _, _, err := f.Login(t.Context(), c[0], c[1], c[2], "10.0.0.2", ""); !errors.Is(err, ErrLogin) {
+		if _, _, err := f.login(c[0], c[1], c[2], "10.0.0.2"); !errors.Is(err, ErrLogin) {
 			t.Errorf("%v: %v", c[0], err)
 		}
 	}
 	for range 5 {
-		f.Login(t.Context(), "maria", "x", "1", "10.0.0.2", "")
+		f.login("maria", "x", "1", "10.0.0.2")
 	}
 	var slow *Slow
-	if _, _, err := f.Login(t.Context(), "maria", goodPassword, f.code(), "10.0.0.2", ""); !errors.As(err, &slow) {
+	if _, _, err := f.login("maria", goodPassword, f.code(), "10.0.0.2"); !errors.As(err, &slow) {
 		t.Fatalf("not slowed: %v", err)
 	}
-	if _, _, err := f.Login(t.Context(), "maria", goodPassword, f.code(), "10.0.0.3", ""); err != nil {
+	if _, _, err := f.login("maria", goodPassword, f.code(), "10.0.0.3"); err != nil {
 		t.Fatalf("another source was locked out: %v", err)
 	}
 	f.now = f.now.Add(slow.Wait + time.Minute)
-	if _, _, err := f.Login(t.Context(), "maria", goodPassword, f.code(), "10.0.0.2", ""); err != nil {
+	if _, _, err := f.login("maria", goodPassword, f.code(), "10.0.0.2"); err != nil {
 		t.Fatalf("after the wait: %v", err)
 	}
 }
 
 func TestSessionsEnd(t *testing.T) {
 	f := newFixture(t)
-	tok, _, err := f.Login(t.Context(), "maria", goodPassword, f.code(), "s", "")
+	tok, _, err := f.login("maria", goodPassword, f.code(), "s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +134,7 @@ func TestSessionsEnd(t *testing.T) {
 
 func TestTheFileHoldsNoSecret(t *testing.T) {
 	f := newFixture(t)
-	tok, _, err := f.Login(t.Context(), "maria", goodPassword, f.code(), "s", "")
+	tok, _, err := f.login("maria", goodPassword, f.code(), "s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,12 +183,12 @@ func TestAWrongClockLocksNobodyOut(t *testing.T) {
 	f := newFixture(t)
 	right := f.now
 	f.now = right.AddDate(1, 0, 0)
-	token, _, err := f.Login(t.Context(), "maria", goodPassword, f.code(), "10.0.0.1", "browser")
+	token, _, err := f.login("maria", goodPassword, f.code(), "10.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 8 {
-		if _, _, err := f.Login(t.Context(), "maria", "a wrong one", "000000", "10.0.0.1", "browser"); err == nil {
+		if _, _, err := f.login("maria", "a wrong one", "000000", "10.0.0.1"); err == nil {
 			t.Fatal("a wrong password was taken")
 		}
 	}
@@ -190,11 +197,11 @@ func TestAWrongClockLocksNobodyOut(t *testing.T) {
 		t.Errorf("a session from the future lives for a year: %v", err)
 	}
 	code := f.code()
-	token, _, err = f.Login(t.Context(), "maria", goodPassword, code, "10.0.0.1", "browser")
+	token, _, err = f.login("maria", goodPassword, code, "10.0.0.1")
 	if err != nil {
 		t.Fatalf("nobody can sign in until that year is over: %v", err)
 	}
-	if _, _, err := f.Login(t.Context(), "maria", goodPassword, code, "10.0.0.2", "browser"); !errors.Is(err, ErrLogin) {
+	if _, _, err := f.login("maria", goodPassword, code, "10.0.0.2"); !errors.Is(err, ErrLogin) {
 		t.Errorf("a code counts twice: %v", err)
 	}
 	f.now = f.now.Add(time.Minute)
@@ -203,7 +210,7 @@ func TestAWrongClockLocksNobodyOut(t *testing.T) {
 	}
 	f.now = f.now.Add(-time.Hour) // back an hour
 	f.now = f.now.Add(10 * time.Second)
-	if _, _, err := f.Login(t.Context(), "maria", goodPassword, f.code(), "10.0.0.3", "browser"); err != nil {
+	if _, _, err := f.login("maria", goodPassword, f.code(), "10.0.0.3"); err != nil {
 		t.Errorf("after the clock went back an hour: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -75,9 +76,12 @@ var (
 // raise opens or updates the alarms that findings belong to, one for each
 // cause and kind. The alarm and its entry are written together or not at all.
 func (w *Watch) raise(ctx context.Context, found []Finding) error {
-	points, err := w.d.Archive.Points(ctx)
-	if err != nil {
-		return fmt.Errorf("look for the last good point: %w", err)
+	var points []archive.Point
+	var err error
+	if slices.ContainsFunc(found, func(f Finding) bool { return f.Cause != Breakglass }) { // that one is not about data, and its day may be one without an archive
+		if points, err = w.d.Archive.Points(ctx); err != nil {
+			return fmt.Errorf("look for the last good point: %w", err)
+		}
 	}
 	type key struct {
 		cause Cause

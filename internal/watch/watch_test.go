@@ -272,3 +272,29 @@ func TestASilentDepartmentIsToldOnce(t *testing.T) {
 		t.Errorf("the same silence is told again: %+v", as)
 	}
 }
+
+// TestTheEnvelopeAlarmNeedsNoArchive: its day may be one without.
+func TestTheEnvelopeAlarmNeedsNoArchive(t *testing.T) {
+	f := newFirm(t)
+	f.d.Archive = lost{f}
+	if err := f.Raise(t.Context(), Finding{Cause: Damage, Seen: 1}); err == nil {
+		t.Fatal("the archive is there")
+	}
+	for n := range int64(3) {
+		if err := f.Raise(t.Context(), Finding{Cause: Breakglass, Seen: n + 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	as, err := f.Alarms(t.Context(), 10)
+	if err != nil || len(as) != 1 || as[0].Places[0].Seen != 3 {
+		t.Fatal(as, err)
+	}
+	if len(f.events) != 1 || f.events[0].Operation != "alarm.open" || f.events[0].Detail["cause"] != "breakglass" {
+		t.Error(f.events)
+	}
+}
+
+// lost is an archive that cannot be read.
+type lost struct{ *firm }
+
+func (lost) Points(context.Context) ([]archive.Point, error) { return nil, fmt.Errorf("no disk") }

@@ -76,8 +76,8 @@ func TestADepartmentIsGivenByTwoPeopleAndTakenAwayAtOnce(t *testing.T) {
 	if err != nil || len(grants) != 1 || grants[0].Approval != strings.TrimPrefix(ask, "/inbox/") || grants[0].Grant.Realms != 0 {
 		t.Fatalf("%+v %v", grants, err)
 	}
-	it.post("/access/" + strconv.FormatInt(grants[0].ID, 10) + "/review").wants(t, 303)
-	it.post("/access/" + strconv.FormatInt(grants[0].ID, 10) + "/end").wants(t, 303)
+	it.post("/access/"+strconv.FormatInt(grants[0].ID, 10)+"/review").wants(t, 303)
+	it.post("/access/"+strconv.FormatInt(grants[0].ID, 10)+"/end").wants(t, 303)
 	denied := h.logged("access.denied")
 	head.get(path(mine.CatalogID)).wants(t, 403)
 	if h.logged("access.denied") != denied+1 {

@@ -22,7 +22,7 @@ const alarmLimit = 100
 // placeLimit is how many places of an alarm the page lists.
 const placeLimit = 60
 
-var causeIcons = map[watch.Cause]string{watch.Ransom: "octagon-x", watch.Damage: "octagon-x", watch.Deletion: "octagon-x", watch.Missing: "file-search", watch.Change: "refresh-cw", watch.Shrink: "file-search", watch.Silence: "messages-square"}
+var causeIcons = map[watch.Cause]string{watch.Ransom: "octagon-x", watch.Damage: "octagon-x", watch.Deletion: "octagon-x", watch.Missing: "file-search", watch.Change: "refresh-cw", watch.Shrink: "file-search", watch.Silence: "messages-square", watch.Breakglass: "key-round"}
 
 // alarmTitle is the alarm in one sentence, with how many it is about.
 func (w words) alarmTitle(a *watch.Alarm) string {
@@ -41,6 +41,9 @@ func (s *Server) alarmCard(w words, a *watch.Alarm, sub policy.Subject) template
 	card := templates.AlarmCard{Href: "/alarms/" + strconv.FormatInt(a.ID, 10), Icon: causeIcons[a.Cause], Title: w.alarmTitle(a), Text: w.t("alarm.do." + string(a.Cause)), Opened: w.moment(a.Opened)}
 	add := func(id, value string) {
 		card.Facts = append(card.Facts, templates.Pair{Label: w.t(id), Value: value})
+	}
+	if a.Cause == watch.Breakglass { // about a person, not about data
+		return card
 	}
 	if a.Kind != "" {
 		add("alarm.kind", w.kind(a.Kind))
@@ -120,6 +123,9 @@ func (s *Server) alarmPage(c echo.Context) (p templates.Alarm, err error) {
 	p.Shell = s.shell(c, p.AlarmCard.Title, "/alarms")
 	if !a.Closed.IsZero() {
 		p.State, p.Word, p.Closed, p.ClosedAt, p.By, p.NoteText = ui.Idle, w.t("alarm.is.closed"), true, w.moment(a.Closed), w.by(a.By), a.Note
+	}
+	if a.Cause == watch.Breakglass {
+		return p, s.glassUses(c, &p, &a)
 	}
 	return p, s.alarmPlaces(c, &p, &a)
 }

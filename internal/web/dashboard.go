@@ -28,7 +28,7 @@ func (s *Server) dashboard(c echo.Context) error {
 		return c.Redirect(http.StatusSeeOther, "/setup")
 	}
 	f := s.standing(ctx)
-	p := templates.Dashboard{Shell: s.shell(c, w.t("nav.home"), "/"), Operate: policy.May(sub, policy.Operate, w.now), Todos: append(s.inboxTodos(c, w), f.todos(w, sub)...)}
+	p := templates.Dashboard{Shell: s.shell(c, w.t("nav.home"), "/"), Operate: policy.May(sub, policy.Operate, w.now), Todos: s.todos(c, &f)}
 	p.Watch = f.watch(w)
 	if !p.Operate {
 		p.Watch.Action = ui.Link{}

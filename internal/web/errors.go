@@ -62,8 +62,10 @@ func answerTo(err error, l i18n.Lang) answer {
 	switch {
 	case errors.Is(err, policy.ErrDenied):
 		return answer{code: http.StatusForbidden, id: "error.403"}
-	case errors.Is(err, approval.ErrNotFound), errors.Is(err, access.ErrNotFound), errors.Is(err, restore.ErrNotFound), errors.Is(err, audit.ErrNotFound), errors.Is(err, watch.ErrGone):
+	case errors.Is(err, approval.ErrNotFound), errors.Is(err, access.ErrNotFound), errors.Is(err, restore.ErrNotFound), errors.Is(err, audit.ErrNotFound), errors.Is(err, watch.ErrGone), errors.Is(err, auth.ErrUnknown):
 		return answer{code: http.StatusNotFound, id: "error.404"}
+	case errors.Is(err, auth.ErrLink):
+		return answer{code: http.StatusNotFound, id: "join.bad"}
 	case errors.Is(err, restore.ErrEmpty):
 		return answer{code: http.StatusUnprocessableEntity, id: "error.empty"}
 	case errors.Is(err, restore.ErrDamaged):

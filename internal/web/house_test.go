@@ -392,10 +392,10 @@ func (a answerOf) lacks(t *testing.T, parts ...string) answerOf {
 }
 
 // logged counts the audit entries of an operation.
-func (h *house) logged(op string) int { return len(h.entries(op)) }
+func (h *house) logged(op string) int { return len(h.said(op)) }
 
-// entries are the entries of an operation, newest first.
-func (h *house) entries(op string) []audit.Entry {
+// said are the entries of an operation, newest first.
+func (h *house) said(op string) []audit.Entry {
 	h.t.Helper()
 	es, _, err := h.d.Audit.List(audit.Filter{Operation: op}, 0, 1000)
 	if err != nil {

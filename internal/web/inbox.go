@@ -214,7 +214,7 @@ func (s *Server) askWithdraw(c echo.Context) error {
 	if err := s.d.Approvals.Withdraw(c.Request().Context(), r.ID, visitOf(c).session.User.Name); err != nil {
 		return err
 	}
-	return seeOther(c, "/inbox/"+r.ID+"?done=withdrawn")
+	return seeOther(c, "/inbox/"+r.ID+"?done=unasked")
 }
 
 // askRun carries out what was agreed to, exactly that.

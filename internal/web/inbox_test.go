@@ -63,7 +63,7 @@ func TestAnExportNeedsAnotherPersonAndHappensOnceAsAgreed(t *testing.T) {
 		t.Fatalf("%.100q", zip.body)
 	}
 	maria.post(path+"/run").wants(t, 409, "這項要求已結束")
-	if es := h.entries("export.run"); len(es) == 0 || es[0].Approval != strings.TrimPrefix(path, "/inbox/") || es[0].Purpose != "dispute" {
+	if es := h.said("export.run"); len(es) == 0 || es[0].Approval != strings.TrimPrefix(path, "/inbox/") || es[0].Purpose != "dispute" {
 		t.Errorf("the log does not name what was agreed to: %+v", es)
 	}
 	for op, want := range map[string]int{"export.request": 1, "export.reject": 0} {

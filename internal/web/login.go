@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -11,8 +12,6 @@ import (
 
 	"farol/internal/audit"
 	"farol/internal/auth"
-	"farol/internal/i18n"
-	"farol/internal/policy"
 	"farol/templates"
 	"farol/templates/ui"
 )
@@ -38,39 +37,63 @@ func (s *Server) loginForm(c echo.Context) error {
 	return render(c, http.StatusOK, p)
 }
 
+// codeOf is the second factor of a form: a recovery code has a field of its
+// own, since the keyboard for the other shows digits only.
+func codeOf(c echo.Context) string {
+	return or(strings.TrimSpace(c.FormValue("recovery")), c.FormValue("totp"))
+}
+
 func (s *Server) login(c echo.Context) error {
-	r, w := c.Request(), s.words(c)
-	name := strings.TrimSpace(c.FormValue("name"))
-	token, sess, err := s.d.Accounts.Login(r.Context(), name, c.FormValue("password"), c.FormValue("totp"), c.RealIP(), agent(r))
-	var slow *auth.Slow
-	if errors.Is(err, auth.ErrLogin) || errors.As(err, &slow) {
-		// the name typed may be a password: the log gets its hash
-		if nerr := s.note(c, audit.Event{Operation: "login.failed", Object: "account/" + blind(name), Outcome: "denied"}); nerr != nil {
-			return nerr
-		}
-		p, code := s.loginPage(c), http.StatusUnprocessableEntity
-		p.Name = name
-		p.Problems = []ui.Problem{{Field: "name", Text: w.t("login.wrong")}}
-		if slow != nil {
-			code = http.StatusTooManyRequests
-			p.Problems[0].Text = w.t("login.slow", "wait", w.l.Duration(slow.Wait))
-		}
-		return render(c, code, p)
-	}
+	r, name, reason := c.Request(), strings.TrimSpace(c.FormValue("name")), strings.TrimSpace(c.FormValue("reason"))
+	o, err := s.d.Accounts.Login(r.Context(), auth.Try{Name: name, Password: c.FormValue("password"), Code: codeOf(c), Reason: reason[:min(len(reason), 2000)], Source: c.RealIP(), Agent: agent(r), Device: cookie(c, deviceCookie)})
 	if err != nil {
-		return err
+		return s.loginWrong(c, name, err)
 	}
-	if v := visitOf(c); v.session != nil { // one browser, one session
+	v := visitOf(c)
+	if v.session != nil { // one browser, one session
 		if err := s.d.Accounts.Logout(r.Context(), v.token); err != nil {
 			return err
 		}
 	}
-	visitOf(c).session = &sess
-	if err := s.note(c, audit.Event{Operation: "login", Object: "session/" + sess.ID, Outcome: "ok"}); err != nil {
-		return errors.Join(err, s.d.Accounts.Logout(r.Context(), token)) // no entry, no session
+	v.session = &o.Session
+	next := local(c.FormValue("next"))
+	err = errors.Join(s.note(c, audit.Event{Operation: "login", Object: "session/" + o.Session.ID, Outcome: "ok"}), s.recovered(c, o.Recovery))
+	if o.Session.User.Breakglass && err == nil {
+		err, next = s.glassBroken(c, reason), "/purpose?next="+url.QueryEscape(next)
 	}
-	setCookie(c, sessionCookie, token, 0, http.SameSiteStrictMode)
-	return seeOther(c, local(c.FormValue("next")))
+	if err != nil {
+		return errors.Join(err, s.d.Accounts.Logout(context.WithoutCancel(r.Context()), o.Token)) // no entry, no session
+	}
+	setCookie(c, sessionCookie, o.Token, 0, http.SameSiteStrictMode)
+	if o.Device != "" {
+		setCookie(c, deviceCookie, o.Device, int(auth.DeviceLife.Seconds()), http.SameSiteStrictMode)
+	}
+	return seeOther(c, next)
+}
+
+// loginWrong is the one answer to every wrong name, password and code.
+func (s *Server) loginWrong(c echo.Context, name string, err error) error {
+	w := s.words(c)
+	p, code := s.loginPage(c), http.StatusUnprocessableEntity
+	p.Name, p.Reason, p.Other = name, c.FormValue("reason"), c.FormValue("recovery") != ""
+	var slow *auth.Slow
+	switch {
+	case errors.Is(err, auth.ErrReason): // everything else was right
+		p.Other, p.Problems = true, []ui.Problem{{Field: "reason", Text: w.t("login.reason.missing")}}
+		return render(c, code, p)
+	case errors.As(err, &slow):
+		code = http.StatusTooManyRequests
+		p.Problems = []ui.Problem{{Field: "name", Text: w.t("login.slow", "wait", w.l.Duration(slow.Wait))}}
+	case errors.Is(err, auth.ErrLogin):
+		p.Problems = []ui.Problem{{Field: "name", Text: w.t("login.wrong")}}
+	default:
+		return err
+	}
+	object := "account/" + blind(name) // what was typed may be a password: the log gets its hash
+	if nerr := errors.Join(s.note(c, audit.Event{Operation: "login.failed", Object: object, Outcome: "denied"}), s.begun(c, err, object)); nerr != nil {
+		return nerr
+	}
+	return render(c, code, p)
 }
 
 func agent(r *http.Request) string {
@@ -108,19 +131,30 @@ func (s *Server) askStepUp(c echo.Context) error {
 		return c.Redirect(http.StatusSeeOther, "/stepup?next="+url.QueryEscape(visitOf(c).next))
 	}
 	p := templates.StepUp{Shell: s.shell(c, w.t("stepup.title"), ""), Next: r.URL.Path, Post: true}
-	form, err := c.FormParams()
-	if err != nil {
+	var err error
+	if p.Kept, err = kept(c); err != nil {
 		return err
 	}
+	return render(c, http.StatusForbidden, p)
+}
+
+// kept are the fields that wait for a fresh code. A secret is never in a page:
+// it is asked again.
+func kept(c echo.Context) ([]templates.Kept, error) {
+	form, err := c.FormParams()
+	if err != nil {
+		return nil, err
+	}
+	var out []templates.Kept
 	for _, name := range sorted(form) {
-		if name == "totp" || name == "next" || name == "again" || strings.Contains(name, "secret") { // a secret is never in a page: it is asked again
+		if slices.Contains([]string{"totp", "recovery", "next", "again"}, name) || strings.Contains(name, "secret") || strings.Contains(name, "password") {
 			continue
 		}
 		for _, value := range form[name] {
-			p.Kept = append(p.Kept, templates.Kept{Name: name, Value: value})
+			out = append(out, templates.Kept{Name: name, Value: value})
 		}
 	}
-	return render(c, http.StatusForbidden, p)
+	return out, nil
 }
 
 func sorted(v url.Values) []string {
@@ -140,10 +174,11 @@ func (s *Server) stepUpForm(c echo.Context) error {
 func (s *Server) stepUp(c echo.Context) error {
 	v, w := visitOf(c), s.words(c)
 	next, again := local(c.FormValue("next")), c.FormValue("again") == "post"
-	token, err := s.d.Accounts.StepUp(c.Request().Context(), v.token, c.FormValue("totp"))
+	st, err := s.d.Accounts.StepUp(c.Request().Context(), v.token, codeOf(c))
 	var slow *auth.Slow
 	if errors.Is(err, auth.ErrCode) || errors.As(err, &slow) {
-		if nerr := s.note(c, audit.Event{Operation: "stepup", Object: "session/" + v.session.ID, Outcome: "denied"}); nerr != nil {
+		object := "session/" + v.session.ID
+		if nerr := errors.Join(s.note(c, audit.Event{Operation: "stepup", Object: object, Outcome: "denied"}), s.begun(c, err, object)); nerr != nil {
 			return nerr
 		}
 		p := templates.StepUp{Shell: s.shell(c, w.t("stepup.title"), ""), Next: next, Post: again, Problems: []ui.Problem{{Field: "totp", Text: w.t("stepup.wrong")}}}
@@ -152,13 +187,9 @@ func (s *Server) stepUp(c echo.Context) error {
 			code = http.StatusTooManyRequests
 			p.Problems[0].Text = w.t("login.slow", "wait", w.l.Duration(slow.Wait))
 		}
-		if form, err := c.FormParams(); err == nil && again {
-			for _, name := range sorted(form) {
-				if name != "totp" && name != "next" && name != "again" {
-					for _, value := range form[name] {
-						p.Kept = append(p.Kept, templates.Kept{Name: name, Value: value})
-					}
-				}
+		if again {
+			if p.Kept, err = kept(c); err != nil {
+				return err
 			}
 		}
 		return render(c, code, p)
@@ -166,65 +197,12 @@ func (s *Server) stepUp(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.note(c, audit.Event{Operation: "stepup", Object: "session/" + v.session.ID, Outcome: "ok"}); err != nil {
+	if err := errors.Join(s.note(c, audit.Event{Operation: "stepup", Object: "session/" + v.session.ID, Outcome: "ok"}), s.recovered(c, st.Recovery)); err != nil {
 		return err
 	}
-	setCookie(c, sessionCookie, token, 0, http.SameSiteStrictMode)
+	setCookie(c, sessionCookie, st.Token, 0, http.SameSiteStrictMode)
 	if again {
 		return c.Redirect(http.StatusTemporaryRedirect, next) // the browser posts the same fields on
 	}
 	return seeOther(c, next)
-}
-
-func (s *Server) purposeForm(c echo.Context) error {
-	return render(c, http.StatusOK, s.purposePage(c, local(c.QueryParam("next"))))
-}
-
-func (s *Server) purposePage(c echo.Context, next string) templates.Purpose {
-	v, w := visitOf(c), s.words(c)
-	return templates.Purpose{Shell: s.shell(c, w.t("purpose.title"), ""), Next: next, Choices: w.purposes(func(p policy.Purpose) bool { return mayClaim(v.subject(), p) }, v.session.Purpose)}
-}
-
-// mayClaim reports whether any grant of the subject serves the purpose.
-func mayClaim(sub policy.Subject, p policy.Purpose) bool {
-	return slices.ContainsFunc(sub.Grants, func(g policy.Grant) bool { return slices.Contains(g.Purposes, p) })
-}
-
-func (s *Server) purpose(c echo.Context) error {
-	v, next, chosen := visitOf(c), local(c.FormValue("next")), c.FormValue("purpose")
-	if !slices.Contains(policy.Purposes, policy.Purpose(chosen)) || !mayClaim(v.subject(), policy.Purpose(chosen)) {
-		p := s.purposePage(c, next)
-		p.Problems = []ui.Problem{{Field: "purpose", Text: v.lang.T("purpose.pick")}}
-		return render(c, http.StatusUnprocessableEntity, p)
-	}
-	if err := s.note(c, audit.Event{Operation: "purpose.declare", Object: "session/" + v.session.ID, Purpose: chosen, Outcome: "ok"}); err != nil {
-		return err
-	}
-	if err := s.d.Accounts.SetPurpose(c.Request().Context(), v.token, chosen); err != nil {
-		return err
-	}
-	return seeOther(c, next)
-}
-
-// look keeps language and theme, for the account or for this browser.
-func (s *Server) look(c echo.Context) error {
-	v := visitOf(c)
-	form, err := c.FormParams()
-	if err != nil {
-		return err
-	}
-	lang, theme := v.lang, v.theme
-	if l, ok := i18n.Parse(form.Get("lang")); ok {
-		lang = l
-	}
-	if form.Has("theme") {
-		theme = cleanTheme(form.Get("theme"))
-	}
-	if v.session != nil {
-		if err := s.d.Accounts.SetLook(c.Request().Context(), v.session.User.ID, string(lang), theme); err != nil {
-			return err
-		}
-	}
-	setCookie(c, lookCookie, string(lang)+"."+theme, 365*24*3600, http.SameSiteLaxMode)
-	return c.Redirect(http.StatusSeeOther, local(form.Get("next")))
 }

@@ -22,8 +22,9 @@ import (
 const (
 	sessionCookie = "__Host-farol"
 	claimCookie   = "__Host-farol-claim"
-	lookCookie    = "__Host-farol-look" // language and theme before there is a session
-	joinCookie    = "__Host-farol-join" // a member on his way to DingTalk and back
+	deviceCookie  = "__Host-farol-device" // a browser that signed in before: guesses from elsewhere do not slow it down
+	lookCookie    = "__Host-farol-look"   // language and theme before there is a session
+	joinCookie    = "__Host-farol-join"   // a member on his way to DingTalk and back
 )
 
 // visit is one request by one browser.
@@ -80,10 +81,17 @@ func (s *Server) router() *echo.Echo {
 // foreign page to be misled by.
 func (s *Server) crossOrigin() echo.MiddlewareFunc {
 	p := http.NewCrossOriginProtection()
-	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, "cross-origin request refused", http.StatusForbidden)
-	}))
-	return echo.WrapMiddleware(p.Handler)
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if p.Check(c.Request()) == nil {
+				return next(c)
+			}
+			if err := s.note(c, audit.Event{Operation: "access.denied", Object: "page" + c.Path(), Outcome: "denied", Detail: map[string]string{"why": "cross-origin"}}); err != nil {
+				return err
+			}
+			return c.String(http.StatusForbidden, "cross-origin request refused\n")
+		}
+	}
 }
 
 // arrive finds the session and the language.

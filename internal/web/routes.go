@@ -18,8 +18,15 @@ import (
 //	POST /setup/kit/make  n k                             200 with the shares, once
 //	POST /setup/kit       share…
 //	POST /setup/start     mode=full
-//	POST /login           name password totp next
-//	POST /stepup          totp next                       with again=post the other fields go on to next
+//	POST /login           name password totp|recovery next, reason for the break-glass account
+//	POST /stepup          totp|recovery next              with again=post the other fields go on to next
+//	POST /join/<token>    password totp                   200 with the recovery codes, once
+//	POST /settings/password password_old password_new totp
+//	POST /settings/recovery                               200 with the codes, once
+//	POST /settings/authenticator totp                     of the secret that GET shows
+//	POST /accounts/invite name shown role                 200 with the link, once
+//	POST /accounts/<id>/role role, /disable, /enable, /end, /reset lost=1
+//	POST /accounts/breakglass                             200 with the envelope, once
 //	POST /purpose         purpose next
 //	POST /scope           include… save=1, or include… toggle=<dept>:<kind>
 //	POST /backup/start    mode=full|incremental           POST /backup/cancel, /backup/pause paused=0|1
@@ -66,6 +73,7 @@ func (a rights) forContent() rights { a.name += ", purpose"; a.content = true; r
 func (a rights) andFresh() rights { a.name += ", fresh code"; a.fresh = true; return a }
 
 func (s *Server) routes() []route {
+	accounts := may(policy.Accounts).andFresh()
 	read, find, operate, configure := may(policy.Read).forContent(), may(policy.Search).forContent(), may(policy.Operate), may(policy.Configure)
 	return []route{
 		{"GET", "/healthz", s.healthz, open},
@@ -73,6 +81,9 @@ func (s *Server) routes() []route {
 		{"POST", "/look", s.look, open},
 		{"GET", "/login", s.loginForm, open},
 		{"POST", "/login", s.login, open},
+		{"GET", "/join/:token", s.joinForm, open},
+		{"GET", "/join/:token/qr.png", s.joinQR, open},
+		{"POST", "/join/:token", s.joinAccept, open},
 
 		{"GET", "/setup", s.setupHome, open},
 		{"GET", "/setup/claim", s.claimForm, claim},
@@ -104,6 +115,22 @@ func (s *Server) routes() []route {
 		{"GET", "/purpose", s.purposeForm, signed},
 		{"POST", "/purpose", s.purpose, signed},
 		{"GET", "/settings", s.settings, signed},
+		{"POST", "/settings/password", s.password, signed},
+		{"POST", "/settings/recovery", s.recoveryCodes, signed.andFresh()},
+		{"GET", "/settings/authenticator", s.authenticatorForm, signed.andFresh()},
+		{"GET", "/settings/authenticator/qr.png", s.authenticatorQR, signed.andFresh()},
+		{"POST", "/settings/authenticator", s.authenticator, signed.andFresh()},
+
+		{"GET", "/accounts", s.accounts, accounts},
+		{"POST", "/accounts/invite", s.accountInvite, accounts},
+		{"POST", "/accounts/invite/:id/withdraw", s.accountWithdraw, accounts},
+		{"POST", "/accounts/breakglass", s.envelope, accounts},
+		{"GET", "/accounts/:id", s.account, accounts},
+		{"POST", "/accounts/:id/role", s.accountRole, accounts},
+		{"POST", "/accounts/:id/disable", s.accountDisable, accounts},
+		{"POST", "/accounts/:id/enable", s.accountEnable, accounts},
+		{"POST", "/accounts/:id/end", s.accountEnd, accounts},
+		{"POST", "/accounts/:id/reset", s.accountReset, accounts},
 
 		{"GET", "/backup", s.backup, operate},
 		{"POST", "/backup/start", s.backupStart, operate},

@@ -11,7 +11,9 @@ import (
 	"farol/templates/ui"
 )
 
-func (s *Server) settings(c echo.Context) error {
+func (s *Server) settings(c echo.Context) error { return render(c, http.StatusOK, s.settingsPage(c)) }
+
+func (s *Server) settingsPage(c echo.Context) templates.Settings {
 	ctx, v, w := c.Request().Context(), visitOf(c), s.words(c)
 	p := templates.Settings{Shell: s.shell(c, w.t("settings.title"), "/settings"), Name: v.session.User.Name, Configure: policy.May(v.subject(), policy.Configure, w.now)}
 	for _, t := range []string{"", "light", "dark"} {
@@ -28,12 +30,14 @@ func (s *Server) settings(c echo.Context) error {
 	if p.Configure && s.standing(ctx).bound {
 		p.Coverage, p.CoverageErr = s.coverage(c)
 	}
-	return render(c, http.StatusOK, p)
+	u := v.session.User
+	p.Own = templates.Own{Breakglass: u.Breakglass, Codes: u.Codes, Manage: policy.May(v.subject(), policy.Accounts, w.now)}
+	return p
 }
 
 func (s *Server) endSession(c echo.Context) error {
 	id := c.FormValue("id")
-	if err := s.note(c, audit.Event{Operation: "logout", Object: "session/" + blind(id), Outcome: "ok"}); err != nil {
+	if err := s.note(c, audit.Event{Operation: "session.revoke", Object: "session/" + blind(id), Outcome: "ok"}); err != nil {
 		return err
 	}
 	if err := s.d.Accounts.End(c.Request().Context(), visitOf(c).session.User.ID, id); err != nil {

@@ -3,7 +3,6 @@ package web
 import (
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -23,11 +22,7 @@ func (s *Server) adminPage(c echo.Context, name, text string) (templates.SetupAd
 	if err != nil {
 		return templates.SetupAdmin{}, err
 	}
-	p := templates.SetupAdmin{Setup: s.wizard(c, 2), Name: name, Secret: secret.Text, URL: secret.URL, QR: "/setup/admin/qr.png"}
-	for i := 0; i < len(secret.Text); i += 4 {
-		p.Spaced += secret.Text[i:min(i+4, len(secret.Text))] + " "
-	}
-	p.Spaced = strings.TrimSpace(p.Spaced)
+	p := templates.SetupAdmin{Setup: s.wizard(c, 2), Name: name, Secret: secret.Text, Spaced: spaced(secret.Text), URL: secret.URL, QR: "/setup/admin/qr.png"}
 	return p, nil
 }
 
@@ -52,11 +47,7 @@ func (s *Server) adminQR(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	png, err := secret.QR(320)
-	if err != nil {
-		return err
-	}
-	return c.Blob(http.StatusOK, "image/png", png)
+	return qr(c, secret)
 }
 
 func (s *Server) admin(c echo.Context) error {
@@ -110,7 +101,7 @@ func (s *Server) admin(c echo.Context) error {
 	clear(s.claims)
 	s.mu.Unlock()
 	for _, op := range []string{"setup.claim", "user.create", "totp.enrol"} {
-		if err := s.note(c, audit.Event{Actor: u.Name, Role: u.Role, Operation: op, Object: "account/" + strconv.FormatInt(u.ID, 36), Outcome: "ok"}); err != nil {
+		if err := s.note(c, audit.Event{Actor: u.Name, Role: u.Role, Operation: op, Object: accountRef(u.ID), Outcome: "ok"}); err != nil {
 			return err
 		}
 	}

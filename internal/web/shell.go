@@ -17,7 +17,7 @@ func (s *Server) shell(c echo.Context, title, here string) templates.Shell {
 	f := s.standing(c.Request().Context())
 	sub := v.subject()
 	sh := templates.Shell{Title: title, Firm: f.firm, Version: s.d.Machine.Version(), Path: v.next, Theme: v.theme, User: v.session.User.Shown, Role: w.role(v.session.User.Role),
-		Say: f.say(w), Todo: len(f.todos(w, sub)) + len(s.inboxTodos(c, w)), Idle: int(auth.Idle.Seconds()), Nav: s.nav(w, sub, here)}
+		Say: f.say(w), Todo: len(s.todos(c, &f)), Idle: int(auth.Idle.Seconds()), Nav: s.nav(w, sub, here)}
 	if !policy.May(sub, policy.Operate, w.now) { // the action would answer 403
 		sh.Say.Action = ""
 	}
@@ -34,7 +34,8 @@ func (s *Server) shell(c echo.Context, title, here string) templates.Shell {
 // carries only the name, so that nobody can put words into the page.
 var done = map[string]bool{"scope": true, "schedule": true, "paused": true, "resumed": true, "started": true, "cancelled": true, "look": true, "offsite": true, "verify": true,
 	"rules": true, "held": true, "unheld": true, "place": true, "placeverify": true, "placeretire": true, "session": true, "purpose": true, "logcheck": true, "alarm": true,
-	"asked": true, "decided": true, "withdrawn": true, "given": true, "given.ended": true, "reviewed": true}
+	"role": true, "disabled": true, "enabled": true, "ended": true, "withdrawn": true, "password": true, "authenticator": true,
+	"asked": true, "decided": true, "unasked": true, "given": true, "given.ended": true, "reviewed": true}
 
 func toast(w words, id string) *templates.Toast {
 	if !done[id] {
@@ -75,11 +76,11 @@ func (s *Server) nav(w words, sub policy.Subject, here string) []templates.NavIt
 	add(can(policy.Approve) || can(policy.Export) || can(policy.Restore), "nav.inbox", "inbox", "/inbox")
 	add(can(policy.Operate), "nav.assurance", "anchor", "/assurance", item("nav.integrity", "/assurance"), item("nav.alarms", "/alarms"))
 	add(can(policy.Audit), "nav.compliance", "scale", "/audit", item("nav.audit", "/audit"))
-	var people []templates.NavItem
+	var own []templates.NavItem
 	if can(policy.Accounts) {
-		people = append(people, item("nav.mine", "/settings"), item("nav.access", "/access"))
+		own = append(own, item("nav.own", "/settings"), item("accounts.title", "/accounts"), item("nav.access", "/access"))
 	}
-	add(true, "nav.settings", "settings", "/settings", people...)
+	add(true, "nav.settings", "settings", "/settings", own...)
 	return out
 }
 

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/labstack/echo/v4"
+
 	"farol/internal/backup"
 	"farol/internal/policy"
 	"farol/internal/settings"
@@ -162,6 +164,9 @@ func (f *facts) say(w words) templates.Say {
 	case len(f.alarms) > 0:
 		a := &f.alarms[0]
 		say := templates.Say{State: ui.Danger, Bold: w.alarmTitle(a), Text: w.t("say.alarm.text", "good", w.alarmGood(a).Text), Action: w.t("say.look"), Href: "/alarms/" + strconv.FormatInt(a.ID, 10)}
+		if a.Cause == watch.Breakglass {
+			say.Text = w.t("say.breakglass.text")
+		}
 		if len(f.alarms) > 1 {
 			say.Text, say.Href = w.t("say.alarms.text", "n", len(f.alarms), "good", w.alarmGood(a).Text), "/alarms"
 		}
@@ -192,6 +197,16 @@ func (f *facts) say(w words) templates.Say {
 		return templates.Say{State: ui.Signal, Bold: w.t("say.nokit"), Text: w.t("say.nokit.text"), Action: w.t("say.kit"), Href: "/setup/kit"}
 	}
 	return templates.Say{State: ui.Safe, Bold: w.t("say.safe"), Text: w.t("say.safe.text", "age", w.age(f.last), "lag", w.lag(f.offsite.Lag))}
+}
+
+// todos is what waits for the person who asks: what stands, then his own.
+func (s *Server) todos(c echo.Context, f *facts) []templates.Todo {
+	v, w := visitOf(c), s.words(c)
+	out := append(s.inboxTodos(c, w), f.todos(w, v.subject())...)
+	if u := v.session.User; u.Codes == 0 && !u.Breakglass {
+		out = append(out, templates.Todo{State: ui.Signal, Icon: "key-round", Title: w.t("todo.codes"), Text: w.t("todo.codes.text"), Action: w.t("todo.codes.do"), Href: "/settings#codes"})
+	}
+	return out
 }
 
 // todos is what waits for a person, worst first. A role sees what it can do.

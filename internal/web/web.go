@@ -53,14 +53,17 @@ type Server struct {
 	d Deps
 	e *echo.Echo
 
+	readTime time.Duration // bounds the arrival of a request
+
 	claimed atomic.Bool // there is an account; never goes back
 	done    atomic.Bool // set-up is finished; never goes back
 
-	mu      sync.Mutex         // guards below
-	claims  map[string]claimed // browsers that typed the set-up code
-	pending map[string]pending // consents under way, by DingTalk's state
-	checked checkedLog         // the last check of the audit log
-	facts   facts              // at most two seconds old
+	mu        sync.Mutex         // guards below
+	claims    map[string]claimed // browsers that typed the set-up code
+	enrolling map[int64]claimed  // accounts about to change their authenticator
+	pending   map[string]pending // consents under way, by DingTalk's state
+	checked   checkedLog         // the last check of the audit log
+	facts     facts              // at most two seconds old
 }
 
 // New returns a console. It starts nothing.
@@ -71,7 +74,7 @@ func New(d Deps) (*Server, error) {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{d: d, claims: map[string]claimed{}, pending: map[string]pending{}}
+	s := &Server{d: d, readTime: time.Minute, claims: map[string]claimed{}, enrolling: map[int64]claimed{}, pending: map[string]pending{}}
 	s.e = s.router()
 	return s, nil
 }
@@ -88,7 +91,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           s.e,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       time.Minute,
+		ReadTimeout:       s.readTime,
 		WriteTimeout:      writeTime,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,

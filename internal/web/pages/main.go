@@ -26,7 +26,9 @@ func main() {
 	flag.Parse()
 	mux := http.NewServeMux()
 	mux.Handle(static.Prefix, static.Handler())
-	mux.HandleFunc("GET /setup/admin/qr.png", qr)
+	for _, path := range []string{"/setup/admin", "/settings/authenticator", "/join/T"} {
+		mux.HandleFunc("GET "+path+"/qr.png", qr)
+	}
 	mux.HandleFunc("GET /pages/{name}", page)
 	mux.HandleFunc("GET /{$}", index)
 	log.Printf("pages on http://%s/", *listen)
