@@ -3,8 +3,10 @@ package audit
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -18,11 +20,15 @@ func (l *Log) complete(ev Event, seq int64) Entry {
 		e.Time = l.last
 	}
 	l.last = e.Time
+	if text, ok := strings.CutPrefix(e.Object, "query/"); ok {
+		// A plain hash of a name that was searched for can be found by trying
+		// names; with the key it cannot, and the same search still looks the same.
+		e.Object = "query/" + hex.EncodeToString(l.lookup.mac("query", text)[:8])
+	}
 	op := Operations[ev.Operation]
 	e.Laws, e.ISO, e.Personal, e.LogClass, e.Severity = op.Laws, op.ISO, op.Personal, op.Policy.Class, op.Policy.Severity
 	if op.ID == "" {
-		e.Severity = "warn"
-		e.Laws = []string{"unmapped"}
+		e.Severity, e.LogClass, e.Laws = "warn", unmappedClass, []string{Unmapped}
 	}
 	return e
 }
