@@ -34,6 +34,8 @@ type Entry struct {
 	LogClass string   `json:"log_class,omitempty"`
 	Severity string   `json:"severity,omitempty"`
 	Skew     int64    `json:"clock_back_ms,omitempty"` // the clock stood this far behind the entry before
+
+	Expired *Expiry `json:"-"` // set when the content is gone: only number, time and class are left
 }
 
 // Operation is one row of operations.yaml.

@@ -53,11 +53,11 @@ func VerifyFiles(dir string, box Box) (int64, error) {
 		if _, err := f.ReadAt(sealed, off+4); err != nil {
 			return i, fmt.Errorf("%w: entry %d is cut", ErrTampered, i)
 		}
-		leaf, _, err := l.open(i, sealed)
+		o, err := l.open(i, sealed)
 		if err != nil {
 			return i, err
 		}
-		hs, err := tlog.StoredHashes(i, leaf, &mem)
+		hs, err := tlog.StoredHashes(i, o.leaf, &mem)
 		if err != nil {
 			return i, errors.Join(ErrTampered, err)
 		}

@@ -43,6 +43,9 @@ func Open(dir string, opt Options) (*Log, error) {
 	if l.lookup, err = openLookup(context.Background(), dir, opt.LookupKey, l.tree.N); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
+	if err := l.finishExpiry(context.Background()); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	return l, nil
 }
 
@@ -68,6 +71,9 @@ func (l *Log) load() error {
 	}
 	if l.offsets.n < was.N {
 		return fmt.Errorf("%w: %d entries on disk, %d signed", ErrTampered, l.offsets.n, was.N)
+	}
+	if _, err := l.overwrite(); err != nil { // what a crash cut off, before anything reads it
+		return err
 	}
 	if l.end < size {
 		if err := l.entries.Truncate(l.end); err != nil {
@@ -96,11 +102,11 @@ func (l *Log) resume(was tlog.Tree, old []byte) error {
 		if err != nil {
 			return err
 		}
-		leaf, _, err := l.open(i, sealed)
+		o, err := l.open(i, sealed)
 		if err != nil {
 			return err
 		}
-		if err := l.addHash(leaf); err != nil {
+		if err := l.addHash(o.leaf); err != nil {
 			return err
 		}
 	}

@@ -14,13 +14,17 @@ import (
 	"farol/internal/record"
 )
 
-// EntryProof shows that one entry is in the log that a checkpoint signs.
+// EntryProof shows that one entry is in the log that a checkpoint signs. Of an
+// entry whose content has expired it shows that something stood there: the leaf
+// is what salt and entry had been hashed to.
 type EntryProof struct {
 	Seq        int64    `json:"seq"`
-	Salt       []byte   `json:"salt"`
-	Entry      []byte   `json:"entry"` // the entry's JSON, exactly
+	Salt       []byte   `json:"salt,omitempty"`
+	Entry      []byte   `json:"entry,omitempty"` // the entry's JSON, exactly
+	Leaf       []byte   `json:"leaf,omitempty"`
+	Expired    *Expiry  `json:"expired,omitempty"`
 	Path       []string `json:"path"`
-	Checkpoint string   `json:"checkpoint"`
+	Checkpoint string   `json:"checkpoint,omitempty"`
 }
 
 // Proof shows that one record was captured, unchanged since, and when: record
@@ -178,11 +182,11 @@ func (l *Log) Verify() (int64, error) {
 		if err != nil {
 			return i, fmt.Errorf("%w: %w", ErrTampered, err)
 		}
-		leaf, _, err := l.open(i, sealed)
+		o, err := l.open(i, sealed)
 		if err != nil {
 			return i, err
 		}
-		hs, err := tlog.StoredHashes(i, leaf, &mem)
+		hs, err := tlog.StoredHashes(i, o.leaf, &mem)
 		if err != nil {
 			return i, err
 		}

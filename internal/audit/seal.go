@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -51,14 +52,24 @@ const saltSize = 16
 
 func entryAAD(seq int64) []byte { return fmt.Appendf(nil, "farol audit entry %d", seq) }
 
-func (l *Log) open(seq int64, sealed []byte) (leaf, plain []byte, err error) {
-	plain, err = l.box.Open(sealed, entryAAD(seq))
+// opened is one entry as it lies on disk: its content, or that it is gone.
+type opened struct {
+	leaf  []byte
+	plain []byte // salt and JSON; nil when gone
+	gone  *Expiry
+}
+
+func (l *Log) open(seq int64, sealed []byte) (opened, error) {
+	if bytes.HasPrefix(sealed, []byte(tombMark)) {
+		return l.openTomb(seq, sealed)
+	}
+	plain, err := l.box.Open(sealed, entryAAD(seq))
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: open audit entry %d: %w", ErrTampered, seq, err)
+		return opened{}, fmt.Errorf("%w: open audit entry %d: %w", ErrTampered, seq, err)
 	}
 	if len(plain) < saltSize {
-		return nil, nil, fmt.Errorf("%w: audit entry %d is short", ErrTampered, seq)
+		return opened{}, fmt.Errorf("%w: audit entry %d is short", ErrTampered, seq)
 	}
 	sum := sha256.Sum256(plain)
-	return sum[:], plain, nil
+	return opened{leaf: sum[:], plain: plain}, nil
 }
