@@ -13,5 +13,5 @@ import "embed"
 // over HTTP. The node signs as a second log key would (Ed25519 over the note),
 // not with the timestamped cosignature of tlog-cosignature.
 //
-//go:embed outside/main.go outside/go.mod.txt outside/go.sum.txt
+//go:embed outside/main.go outside/go.mod.txt outside/go.sum.txt outside/README.zh-Hant.md outside/README.pt.md outside/README.en.md
 var Outside embed.FS
