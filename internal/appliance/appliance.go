@@ -153,7 +153,7 @@ func (a *Appliance) openAudit(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the log's public key: %w", err)
 	}
-	a.audit, err = audit.Open(filepath.Join(a.cfg.StateDir, "log"), audit.Options{Box: keys.NewBox(a.root.Derive("log")), Signer: signer, Verify: verifier, Log: a.log, LookupKey: a.root.Derive("log lookup")})
+	a.audit, err = audit.Open(filepath.Join(a.cfg.StateDir, "log"), audit.Options{Box: keys.NewBox(a.root.Derive("log")), Signer: signer, Verify: verifier, Key: a.logKey, Log: a.log, LookupKey: a.root.Derive("log lookup")})
 	return err
 }
 

@@ -53,6 +53,7 @@ type Log struct {
 	box    Box
 	signer note.Signer
 	verify note.Verifier
+	key    string
 	now    func() time.Time
 	log    *slog.Logger
 
@@ -78,6 +79,7 @@ type Options struct {
 	Now    func() time.Time
 	Log    *slog.Logger
 
+	Key       string // the same key as text, for packages
 	LookupKey []byte // of the keyed hashes in lookup.db
 }
 

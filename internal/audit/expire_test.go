@@ -41,7 +41,7 @@ func oldLog(t *testing.T) *aged {
 	t.Helper()
 	s, v, key := testKeys(t)
 	a := &aged{dir: t.TempDir(), key: key, want: map[int64]bool{}, now: time.Date(2020, 1, 15, 0, 0, 0, 0, time.UTC)}
-	a.opt = Options{Box: keys.NewBox(bytes.Repeat([]byte{7}, 32)), Signer: s, Verify: v, LookupKey: []byte("k"), Now: func() time.Time { return a.now }}
+	a.opt = Options{Key: key, Box: keys.NewBox(bytes.Repeat([]byte{7}, 32)), Signer: s, Verify: v, LookupKey: []byte("k"), Now: func() time.Time { return a.now }}
 	l := a.open(t)
 	defer l.Close()
 	end := time.Date(2026, 1, 16, 0, 0, 0, 0, time.UTC)

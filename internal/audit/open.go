@@ -20,7 +20,7 @@ func Open(dir string, opt Options) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open audit log: %w", err)
 	}
-	l := &Log{dir: dir, box: opt.Box, signer: opt.Signer, verify: opt.Verify, now: opt.Now, log: opt.Log}
+	l := &Log{dir: dir, box: opt.Box, signer: opt.Signer, verify: opt.Verify, key: opt.Key, now: opt.Now, log: opt.Log}
 	if l.now == nil {
 		l.now = time.Now
 	}

@@ -46,10 +46,10 @@ var packed = map[string]string{"verifier/main.go": "main.go", "verifier/go.mod":
 // WritePackage writes the entries of a period as a zip that an outsider checks
 // alone: entries with salt and way to the root, the signed checkpoint, the first
 // checkpoint of the period with the proof that the log grew from it unchanged,
-// what a witness signed, and the program that checks. key is the log's public
-// key. Entries are read one by one: a period of any length takes the same
+// what a witness signed, and the program that checks. Entries
+// are read one by one: a period of any length takes the same
 // memory. It returns [ErrEmptyPeriod].
-func (l *Log) WritePackage(ctx context.Context, w io.Writer, key string, from, to time.Time) (*Package, error) {
+func (l *Log) WritePackage(ctx context.Context, w io.Writer, from, to time.Time) (*Package, error) {
 	first, end, err := l.Between(from, to)
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (l *Log) WritePackage(ctx context.Context, w io.Writer, key string, from, t
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(text("checkpoint", signed), text("log-key.txt", []byte(key+"\n")), l.grewFrom(z, tree, first+1, nil)); err != nil {
+	if err := errors.Join(text("checkpoint", signed), text("log-key.txt", []byte(l.key+"\n")), l.grewFrom(z, tree, first+1, nil)); err != nil {
 		return nil, err
 	}
 	if err := l.packCosigned(z, tree); err != nil {

@@ -55,7 +55,7 @@ func TestARegulatorChecksAPackageAlone(t *testing.T) {
 	}
 	from, to := time.Date(2023, 6, 1, 0, 0, 0, 0, time.UTC), time.Date(2025, 3, 1, 0, 0, 0, 0, time.UTC)
 	var zipped bytes.Buffer
-	p, err := l.WritePackage(t.Context(), &zipped, a.key, from, to)
+	p, err := l.WritePackage(t.Context(), &zipped, from, to)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestARegulatorChecksAPackageAlone(t *testing.T) {
 	if ok, _ := outside(t, "-key", a.key, "-witness", other, "package", dir); ok {
 		t.Error("another witness's key was accepted")
 	}
-	if _, err := l.WritePackage(t.Context(), io.Discard, a.key, to.AddDate(10, 0, 0), to.AddDate(11, 0, 0)); !errors.Is(err, ErrEmptyPeriod) {
+	if _, err := l.WritePackage(t.Context(), io.Discard, to.AddDate(10, 0, 0), to.AddDate(11, 0, 0)); !errors.Is(err, ErrEmptyPeriod) {
 		t.Errorf("a period without an entry: %v", err)
 	}
 }
@@ -153,7 +153,7 @@ func sha256File(path string) (string, error) {
 // A period of any length must not be held in memory: what is written comes out
 // while entries are still being read.
 func TestAPackageIsStreamed(t *testing.T) {
-	s, v, key := testKeys(t)
+	s, v, _ := testKeys(t)
 	l := fill(t, t.TempDir(), s, v, 0)
 	defer l.Close()
 	evs := make([]Event, 1000)
@@ -167,7 +167,7 @@ func TestAPackageIsStreamed(t *testing.T) {
 	}
 	stop := errors.New("the reader has gone")
 	w := &shortWriter{left: 200_000, err: stop}
-	if _, err := l.WritePackage(t.Context(), w, key, time.Now().Add(-time.Hour), time.Now().Add(time.Hour)); !errors.Is(err, stop) {
+	if _, err := l.WritePackage(t.Context(), w, time.Now().Add(-time.Hour), time.Now().Add(time.Hour)); !errors.Is(err, stop) {
 		t.Fatalf("got %v", err)
 	}
 	if w.largest > 1<<20 {
