@@ -79,8 +79,9 @@ type Options struct {
 	Now    func() time.Time
 	Log    *slog.Logger
 
-	Key       string // the same key as text, for packages
-	LookupKey []byte // of the keyed hashes in lookup.db
+	Key       string      // the same key as text, for packages
+	Heads     []tlog.Tree // checkpoints kept elsewhere, which it must extend
+	LookupKey []byte      // of the keyed hashes in lookup.db
 }
 
 // Close closes the files.

@@ -43,6 +43,9 @@ func Open(dir string, opt Options) (*Log, error) {
 	if l.lookup, err = openLookup(context.Background(), dir, opt.LookupKey, l.tree.N); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
+	if err := compareHeads(l, l.tree.N, opt.Heads); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	if err := l.finishExpiry(context.Background()); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}

@@ -146,8 +146,7 @@ func sha256File(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:]), nil
+	return hex.EncodeToString(sha(b)), nil
 }
 
 // A period of any length must not be held in memory: what is written comes out
@@ -186,4 +185,9 @@ func (w *shortWriter) Write(b []byte) (int, error) {
 		return 0, w.err
 	}
 	return len(b), nil
+}
+
+func sha(b []byte) []byte {
+	sum := sha256.Sum256(b)
+	return sum[:]
 }
