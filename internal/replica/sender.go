@@ -259,6 +259,11 @@ func (s *Sender) blobs(ctx context.Context, a *archive.Archive, st *State) error
 
 func (s *Sender) log(ctx context.Context, l *audit.Log, st *State) error {
 	size := l.Size()
+	if st.Entries > size || st.Size > size {
+		// This log is shorter than what the node holds of it: it was set back, or
+		// begun anew. Saying nothing would look like a copy in good order.
+		return fmt.Errorf("the node holds %d entries, this log has %d: %w", max(st.Entries, st.Size), size, ErrRolledBack)
+	}
 	for st.Entries < size {
 		es, err := l.Raw(st.Entries, min(st.Entries+500, size))
 		if err != nil {

@@ -61,10 +61,12 @@ const (
 	Shrink   Cause = "shrink"   // a kind is listed or held less completely
 	Damage   Cause = "damage"   // what was read back differs from its hash
 	Missing  Cause = "missing"  // upstream lists what is not held
+
+	LogTamper Cause = "logtamper" // the audit log is not what was signed
 )
 
 // Causes lists them, worst first.
-var Causes = []Cause{Ransom, Damage, Deletion, Missing, Change, Shrink, Silence}
+var Causes = []Cause{LogTamper, Ransom, Damage, Deletion, Missing, Change, Shrink, Silence}
 
 // Finding is one unusual thing at one place.
 type Finding struct {
