@@ -14,6 +14,9 @@ import (
 	"farol/internal/audit"
 )
 
+// maxEntry bounds one sealed audit entry.
+const maxEntry = 16 << 20
+
 func (v *vault) countEntries() error {
 	f, err := os.OpenFile(v.entriesPath(), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -54,6 +57,11 @@ func (v *vault) appendEntries(from int64, entries [][]byte) (int64, error) {
 	}
 	var buf bytes.Buffer
 	for _, e := range entries[skip:] {
+		if len(e) == 0 || len(e) > maxEntry {
+			// An empty one would be taken for the end at the next start, and what
+			// follows it be cut off.
+			return v.entries, fmt.Errorf("an entry of %d bytes: %w", len(e), ErrConflict)
+		}
 		binary.Write(&buf, binary.BigEndian, uint32(len(e)))
 		buf.Write(e)
 	}
