@@ -92,7 +92,12 @@ func FuzzProof(f *testing.F) {
 	}
 	f.Add(whole)
 	f.Add([]byte(`{"format":"farol-proof/1","commit":{"leaves":-1,"index":-5,"path":[]},"log":{"seq":-1,"path":["x"]}}`))
-	f.Add([]byte(`{"format":"farol-proof/1","commit":{"leaves":9223372036854775807}}`))
+	p.Commit.Leaves = 1<<63 - 1 // once a loop without end
+	endless, err := json.Marshal(p)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(endless)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var got Proof
 		if json.Unmarshal(b, &got) != nil {
@@ -232,13 +237,12 @@ func FuzzTomb(f *testing.F) {
 	f.Add(tomb)
 	f.Add([]byte(tombMark))
 	f.Add([]byte(tombMark + "\x00\x01x"))
-	sealed := tomb[:len(tombMark)+2+int(binary.BigEndian.Uint16(tomb[len(tombMark):]))]
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if !bytes.HasPrefix(b, []byte(tombMark)) {
 			return
 		}
 		o, err := l.open(4, b)
-		if err == nil && (o.gone == nil || !bytes.HasPrefix(b, sealed)) {
+		if err == nil && (o.gone == nil || o.gone.Class != "auth" || !bytes.Equal(o.leaf, make([]byte, 32))) {
 			t.Fatalf("%x is taken for a tomb", b)
 		}
 		if err != nil && !errors.Is(err, ErrTampered) {

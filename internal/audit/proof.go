@@ -139,8 +139,8 @@ func parseCheckpoint(text string) (t tlog.Tree, err error) {
 	if t.N, err = strconv.ParseInt(lines[1], 10, 64); err != nil || t.N < 0 || strconv.FormatInt(t.N, 10) != lines[1] {
 		return tlog.Tree{}, errors.New("open checkpoint: malformed size")
 	}
-	if t.Hash, err = tlog.ParseHash(lines[2]); err != nil {
-		return tlog.Tree{}, fmt.Errorf("open checkpoint: %w", err)
+	if t.Hash, err = tlog.ParseHash(lines[2]); err != nil || t.Hash.String() != lines[2] {
+		return tlog.Tree{}, errors.New("open checkpoint: malformed root")
 	}
 	return t, nil
 }
