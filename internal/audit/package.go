@@ -170,6 +170,17 @@ func (l *Log) grewFrom(z *packer, tree tlog.Tree, size int64, cosigned []byte) e
 	return errors.Join(z.file(name, write(signed)), z.file(proofName, write(b)))
 }
 
+// CheckpointAt is the checkpoint of an earlier size, as it was signed then. It
+// returns [ErrNotFound] beyond the log.
+func (l *Log) CheckpointAt(size int64) ([]byte, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if size < 1 || size > l.tree.N {
+		return nil, fmt.Errorf("the checkpoint of %d entries: %w", size, ErrNotFound)
+	}
+	return l.checkpointAt(size)
+}
+
 // checkpointAt signs an earlier size. The signature is a function of the text,
 // so these are the bytes that were signed then. The caller holds the lock.
 func (l *Log) checkpointAt(size int64) ([]byte, error) {

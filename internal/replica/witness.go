@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -43,6 +44,20 @@ func (v *vault) countEntries() error {
 }
 
 func (v *vault) entriesPath() string { return filepath.Join(v.dir, "log", "entries.log") }
+
+// renewLog keeps the log that is held as it is and begins another under a new
+// key; the caller holds the lock and saves.
+func (v *vault) renewLog(key string, now time.Time) error {
+	log := filepath.Join(v.dir, "log")
+	if err := os.Rename(log, log+".kept-"+now.UTC().Format("20060102T150405.000000000")); err != nil {
+		return fmt.Errorf("keep the log before: %w", err)
+	}
+	if err := os.MkdirAll(log, 0o700); err != nil {
+		return fmt.Errorf("begin another log: %w", err)
+	}
+	v.about.LogKey, v.entries, v.entEnd = key, 0, 0
+	return syncDir(v.dir)
+}
 
 // appendEntries adds sealed audit entries from number from on.
 func (v *vault) appendEntries(from int64, entries [][]byte) (int64, error) {
