@@ -48,7 +48,26 @@ func (a *Appliance) openAudit(ctx context.Context) error {
 	if !errors.Is(err, audit.ErrTampered) {
 		return err
 	}
+	if _, ierr := audit.Inspect(a.logDir(), keys.NewBox(a.root.Derive("log")), a.logVerify, heads...); ierr == nil {
+		// Every entry is as it was signed: a bad sector in the hashes is no attack,
+		// and they are made anew from the entries.
+		a.log.WarnContext(ctx, "the audit log's hashes were damaged and are made anew from its entries", "err", err)
+		if err := a.dropHashes(); err != nil {
+			return err
+		}
+		if err := a.openLog(heads); !errors.Is(err, audit.ErrTampered) {
+			return err
+		}
+	}
 	return a.renewLog(ctx, heads)
+}
+
+// dropHashes takes away what is derived from the entries; opening makes it anew.
+func (a *Appliance) dropHashes() error {
+	if err := os.Remove(filepath.Join(a.logDir(), "hashes.log")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("drop the log's hashes: %w", err)
+	}
+	return nil
 }
 
 // openLog opens the log when it extends what was kept of it.
@@ -61,15 +80,18 @@ func (a *Appliance) openLog(heads []tlog.Tree) error {
 	if err := audit.CheckHeads(a.logDir(), a.logVerify, heads...); err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(a.cfg.StateDir, badLog)); err == nil || size > 0 && size <= walkedAtStart {
+	_, err := os.Stat(filepath.Join(a.cfg.StateDir, badLog))
+	marked := err == nil
+	if marked || size > 0 && size <= walkedAtStart {
 		if _, err := audit.Inspect(a.logDir(), box, a.logVerify, heads...); err != nil {
 			return err
 		}
-		if err := os.Remove(filepath.Join(a.cfg.StateDir, badLog)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("the log is whole after all: %w", err)
+	}
+	if marked { // every entry is whole: what was noticed were the hashes
+		if err := errors.Join(a.dropHashes(), os.Remove(filepath.Join(a.cfg.StateDir, badLog))); err != nil {
+			return fmt.Errorf("go on with a log whose entries are whole: %w", err)
 		}
 	}
-	var err error
 	a.audit, err = audit.Open(a.logDir(), audit.Options{Box: box, Signer: a.logSign, Verify: a.logVerify, Key: a.logKey, Log: a.log, LookupKey: a.root.Derive("log lookup"), Heads: heads})
 	return err
 }

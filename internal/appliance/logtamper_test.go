@@ -189,3 +189,46 @@ func TestARecoveredLogIsNotTakenForOneThatWasCut(t *testing.T) {
 		t.Errorf("a forged mark was taken, %v", c.Close())
 	}
 }
+
+func TestDamagedHashesAreMadeAnewAndAreNoAlarm(t *testing.T) {
+	t.Parallel()
+	cfg, _, _ := lived(t)
+	hashes := filepath.Join(cfg.StateDir, "log", "hashes.log")
+	for name, hurt := range map[string]func() error{
+		"all of them": func() error {
+			fi, err := os.Stat(hashes)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(hashes, make([]byte, fi.Size()), 0o600)
+		},
+		"one, noticed while running": func() error {
+			f, err := os.OpenFile(hashes, os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteAt([]byte("x"), 5)
+			return errors.Join(err, f.Close(), writeDurable(filepath.Join(cfg.StateDir, badLog), nil))
+		},
+	} {
+		if err := hurt(); err != nil {
+			t.Fatal(err)
+		}
+		a, err := Open(t.Context(), cfg, Logger("error"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := a.audit.Entry(0); err != nil || e.Operation == "audit.tamper" {
+			t.Errorf("%s: the log was given up: %+v, %v", name, e, err)
+		}
+		if err := a.checkLog(t.Context(), true); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Stat(filepath.Join(cfg.StateDir, badLog)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the mark stays: %v", name, err)
+		}
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

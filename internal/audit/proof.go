@@ -190,6 +190,6 @@ func (l *Log) Verify() (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrTampered, err)
 	}
-	w := walker{l: l, f: l.entries, hashes: l.hashes, head: tree}
+	w := walker{l: l, f: l.entries, hashes: l.hashes, head: tree, all: true}
 	return w.walk(map[int64]tlog.Hash{tree.N: tree.Hash})
 }

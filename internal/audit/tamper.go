@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -43,6 +44,7 @@ func (t *Tampering) Unwrap() error { return ErrTampered }
 type crown struct {
 	n     int64
 	peaks []peak
+	made  []tlog.Hash // by the last add, in the order of hashes.log
 }
 
 type peak struct {
@@ -52,10 +54,12 @@ type peak struct {
 
 func (c *crown) add(leaf []byte) {
 	p := peak{tlog.RecordHash(leaf), 1}
+	c.made = append(c.made[:0], p.hash)
 	for len(c.peaks) > 0 && c.peaks[len(c.peaks)-1].n == p.n {
 		left := c.peaks[len(c.peaks)-1]
 		c.peaks = c.peaks[:len(c.peaks)-1]
 		p = peak{tlog.NodeHash(left.hash, p.hash), 2 * p.n}
+		c.made = append(c.made, p.hash)
 	}
 	c.peaks = append(c.peaks, p)
 	c.n++
@@ -143,11 +147,21 @@ type walker struct {
 	hashes *os.File // nil: missing, they are derived
 	head   tlog.Tree
 	buf    []byte
+	all    bool // compare every hash of hashes.log, too
 }
+
+// ErrHashes means that the entries are as they were signed and hashes.log is
+// not: it is derived, and made anew when it is taken away.
+var ErrHashes = fmt.Errorf("%w: its hashes, which are derived from the entries", ErrTampered)
 
 func (w *walker) walk(known map[int64]tlog.Hash) (int64, error) {
 	var c crown
 	var good, off int64 // entries below good are as a checkpoint says
+	differs := false
+	var stored *bufio.Reader
+	if w.all && w.hashes != nil {
+		stored = bufio.NewReaderSize(io.NewSectionReader(w.hashes, 0, 1<<62), 1<<16)
+	}
 	for i := int64(0); i < w.head.N; i++ {
 		o, end, err := w.entry(i, off)
 		switch {
@@ -160,13 +174,25 @@ func (w *walker) walk(known map[int64]tlog.Hash) (int64, error) {
 		}
 		off = end
 		c.add(o.leaf)
+		for _, h := range c.made {
+			var was tlog.Hash
+			if stored == nil || differs {
+				break
+			}
+			_, err := io.ReadFull(stored, was[:])
+			differs = err != nil || was != h
+		}
 		if root, ok := known[c.n]; ok {
 			if root == c.root() {
 				good = c.n
 				continue
 			}
-			return good, w.narrow(known, good, c.n)
+			t := w.narrow(known, good, c.n)
+			return t.From, t
 		}
+	}
+	if differs {
+		return w.head.N, ErrHashes
 	}
 	return w.head.N, nil
 }
@@ -174,7 +200,7 @@ func (w *walker) walk(known map[int64]tlog.Hash) (int64, error) {
 // narrow looks in hashes.log for the first leaf that is another one between two
 // checkpoints. When the hashes were changed along, the two bounds are all that
 // can be known here.
-func (w *walker) narrow(known map[int64]tlog.Hash, from, to int64) error {
+func (w *walker) narrow(known map[int64]tlog.Hash, from, to int64) *Tampering {
 	t := &Tampering{Head: tlog.Tree{N: to, Hash: known[to]}, From: from, To: to - 1, Why: Forked}
 	if w.hashes == nil {
 		return t

@@ -159,6 +159,27 @@ func TestEveryWayOfChangingTheFilesIsFoundAndSaysWhere(t *testing.T) {
 	if err := CheckHeads(whole, v, heads...); err != nil {
 		t.Errorf("untouched: %v", err)
 	}
+	// Hashes that were changed are told from entries that were.
+	{
+		dir := filepath.Join(t.TempDir(), "log")
+		if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
+			t.Fatal(err)
+		}
+		edit("hashes.log", func(b []byte) []byte { b[50] ^= 1; return b })(dir)
+		l := open(dir)
+		if n, err := l.Verify(); !errors.Is(err, ErrHashes) || n != 40 {
+			t.Errorf("changed hashes: %d, %v", n, err)
+		}
+		l.Close()
+		if err := os.Remove(filepath.Join(dir, "hashes.log")); err != nil {
+			t.Fatal(err)
+		}
+		l = open(dir)
+		if n, err := l.Verify(); err != nil || n != 40 {
+			t.Errorf("hashes made anew: %d, %v", n, err)
+		}
+		l.Close()
+	}
 	// And an open log notices what is done to its files while it runs.
 	for name, hurt := range map[string]func(dir string){
 		"removed": func(dir string) { os.Remove(filepath.Join(dir, "entries.log")) },
