@@ -8,7 +8,9 @@ import (
 )
 
 // Event is what a caller says happened. Object and Detail carry references,
-// counts and hashes only, never content, names or secrets.
+// counts and hashes only, never content, names or secrets; a test holds the list
+// of keys. What stands in Detail under dept, person, record or container, several
+// with commas between, the entry is found by (refs.go).
 type Event struct {
 	Actor     string            `json:"actor"` // account name, "system" or "dingtalk"
 	Role      string            `json:"actor_role,omitempty"`
