@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"farol/internal/audit"
+	"farol/internal/i18n"
+	"farol/internal/watch"
 )
 
 func TestAnAuditorFindsWhoDidWhatAndTakesAPackageAlong(t *testing.T) {
@@ -46,4 +48,38 @@ func TestAnAuditorFindsWhoDidWhatAndTakesAPackageAlong(t *testing.T) {
 	if got := h.logged("audit.export"); got != before+1 {
 		t.Errorf("a refused package left %d entries", got)
 	}
+}
+
+func TestOnlyArticlesThatSomebodyConfirmedAreShown(t *testing.T) {
+	hidden := 0
+	for _, l := range i18n.Langs {
+		w := words{l: l}
+		for id, law := range audit.Laws {
+			shown := w.lawList([]string{id}) != ""
+			if shown != (law.Status == "V" || law.Status == "S") {
+				t.Errorf("%s, %s: status %s, shown %v", l, id, law.Status, shown)
+			}
+			if !shown {
+				hidden++
+			}
+		}
+		if got := w.lawList([]string{audit.Unmapped, "no such law"}); got != "" {
+			t.Errorf("a tag that is no law is shown: %q", got)
+		}
+	}
+	if hidden == 0 {
+		t.Error("no unconfirmed article was there to be hidden")
+	}
+}
+
+func TestALogThatWasTamperedWithIsOnTheDashboard(t *testing.T) {
+	h := newHouse(t)
+	h.account("tong", "it")
+	h.backedUp()
+	if err := h.d.Watch.Raise(t.Context(), watch.Finding{Cause: watch.LogTamper, Seen: 7, Held: 40}); err != nil {
+		t.Fatal(err)
+	}
+	v := h.login("tong")
+	v.get("/").wants(t, 200, "稽核日誌由倒數第 7 筆起與簽署不符")
+	v.get("/alarms").wants(t, 200, "異地節點上的副本")
 }
