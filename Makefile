@@ -10,7 +10,7 @@ GO ?= go
 
 all: bin/farol bin/dingtalk-sim bin/demo ## build the programs into bin/
 
-SOURCES := $(shell find cmd internal templates static -name '*.go' -o -name '*.json' -o -name '*.sql' -o -name '*.css' -o -name '*.js' -o -name '*.svg' -o -name '*.txt' -o -name '*.yaml' 2>/dev/null) go.mod go.sum
+SOURCES := $(shell find cmd internal templates static -name '*.go' -o -name '*.json' -o -name '*.sql' -o -name '*.css' -o -name '*.js' -o -name '*.svg' -o -name '*.txt' -o -name '*.yaml' -o -name '*.md' 2>/dev/null) go.mod go.sum
 
 bin/%: $(SOURCES)
 	$(GO) build -trimpath -o $@ ./cmd/$*

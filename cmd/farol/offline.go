@@ -12,23 +12,6 @@ import (
 	"farol/internal/appliance"
 )
 
-func logCmd(o *options) *cobra.Command {
-	c := &cobra.Command{Use: "log", Short: "The audit log"}
-	c.AddCommand(&cobra.Command{Use: "verify", Short: "Read the whole log and check it against its checkpoint, offline", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		cfg, err := o.load()
-		if err != nil {
-			return err
-		}
-		n, err := appliance.VerifyLog(cmd.Context(), cfg)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(cmd.OutOrStdout(), "verified: %d entries match the checkpoint\n", n)
-		return nil
-	}})
-	return c
-}
-
 func proofCmd(o *options) *cobra.Command {
 	c := &cobra.Command{Use: "proof", Short: "Proofs of single records and of exports"}
 	var key string

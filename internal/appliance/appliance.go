@@ -5,7 +5,6 @@ package appliance
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -45,23 +44,24 @@ type Appliance struct {
 	root keys.Root
 	box  *keys.Box // control secrets
 
-	control  *db.DB
-	settings *settings.Settings
-	accounts *auth.Accounts
-
+	control   *db.DB
+	settings  *settings.Settings
+	accounts  *auth.Accounts
 	access    *access.Book
 	approvals *approval.Book
-
-	claim   *auth.Claim
-	archive *archive.Archive
-	audit   *audit.Log
-	logKey  string
-	catalog *catalog.Catalog
-	watch   *watch.Watch
-	engine  *backup.Engine
-	verify  *verify.Verifier
-	door    *restore.Door
-	mended  []Mended // by this start; fixed after Open
+	claim     *auth.Claim
+	archive   *archive.Archive
+	audit     *audit.Log
+	logKey    string
+	logSign   note.Signer
+	logVerify note.Verifier
+	headSize  int64 // of the checkpoint kept last; of one goroutine at a time
+	catalog   *catalog.Catalog
+	watch     *watch.Watch
+	engine    *backup.Engine
+	verify    *verify.Verifier
+	door      *restore.Door
+	mended    []Mended // by this start; fixed after Open
 
 	damages chan archive.Damage
 
@@ -128,39 +128,13 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 	if err := a.tellMended(ctx); err != nil {
 		return nil, err
 	}
+	if err := a.tellTampered(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.keepHead(ctx); err != nil {
+		return nil, err
+	}
 	return a, nil
-}
-
-func (a *Appliance) openAudit(ctx context.Context) error {
-	sk, err := a.settings.Get(ctx, logSigner)
-	if err != nil {
-		return err
-	}
-	if sk == "" {
-		var vk string
-		if sk, vk, err = note.GenerateKey(rand.Reader, "farol-"+record.HashOf(a.root.Derive("log name")).String()[:12]); err != nil {
-			return fmt.Errorf("make the log's signing key: %w", err)
-		}
-		if err := a.settings.SetSecret(ctx, map[string]string{logSigner: sk}); err != nil {
-			return err
-		}
-		if err := a.settings.Set(ctx, map[string]string{logVerifier: vk}); err != nil {
-			return err
-		}
-	}
-	if a.logKey, err = a.settings.Get(ctx, logVerifier); err != nil {
-		return err
-	}
-	signer, err := note.NewSigner(sk)
-	if err != nil {
-		return fmt.Errorf("read the log's signing key: %w", err)
-	}
-	verifier, err := note.NewVerifier(a.logKey)
-	if err != nil {
-		return fmt.Errorf("read the log's public key: %w", err)
-	}
-	a.audit, err = audit.Open(filepath.Join(a.cfg.StateDir, "log"), audit.Options{Box: keys.NewBox(a.root.Derive("log")), Signer: signer, Verify: verifier, Log: a.log, LookupKey: a.root.Derive("log lookup")})
-	return err
 }
 
 func (a *Appliance) openArchive(ctx context.Context) (err error) {
@@ -299,6 +273,9 @@ func (a *Appliance) Close() error {
 		errs = append(errs, a.archive.Close())
 	}
 	if a.audit != nil {
+		if a.control != nil {
+			errs = append(errs, a.keepHead(context.Background()))
+		}
 		errs = append(errs, a.audit.Close())
 	}
 	if a.control != nil {

@@ -20,7 +20,6 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"farol/internal/audit"
-	"farol/internal/keys"
 	"farol/internal/record"
 	"farol/internal/replica"
 	"farol/internal/restore"
@@ -127,20 +126,6 @@ func ServeNode(ctx context.Context, dir, listen string, b Bounds, log *slog.Logg
 		return nil
 	}
 	return err
-}
-
-// VerifyLog reads the whole audit log of a stopped or running appliance and
-// checks it against its checkpoint. It returns [ErrNotVerified].
-func VerifyLog(ctx context.Context, cfg Config) (int64, error) {
-	root, err := keys.Load(keys.Source{Dir: cfg.StateDir, HostKey: cfg.HostKey, Passphrase: os.Getenv("FAROL_PASSPHRASE")})
-	if err != nil {
-		return 0, err
-	}
-	n, err := audit.VerifyFiles(filepath.Join(cfg.StateDir, "log"), keys.NewBox(root.Derive("log")))
-	if err != nil {
-		return n, fmt.Errorf("%w: %w", ErrNotVerified, err)
-	}
-	return n, nil
 }
 
 // VerifyProof checks a proof file, or a whole export folder, offline. key is

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"farol/internal/archive"
 	"farol/internal/i18n"
@@ -74,6 +75,9 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 		return err
 	}
 	if err := keys.Store(keys.Source{Dir: cfg.StateDir, HostKey: cfg.HostKey, Passphrase: os.Getenv("FAROL_PASSPHRASE")}, root); err != nil {
+		return err
+	}
+	if err := markRecovered(cfg, root); err != nil {
 		return err
 	}
 	// control.db last: it marks the recovery as complete
@@ -207,6 +211,26 @@ func takeLog(from, to string) error {
 		if err := writeDurable(filepath.Join(to, name), b); err != nil {
 			return fmt.Errorf("take over the log: %w", err)
 		}
+	}
+	return nil
+}
+
+// markRecovered tells the next start how much of the log came home, so that it
+// is not taken for one that was cut: the copy of the control database that knows
+// its newest checkpoints travels ahead of the log. It is sealed: a thief of
+// entries cannot write one.
+func markRecovered(cfg Config, root keys.Root) error {
+	size := "0"
+	b, err := os.ReadFile(filepath.Join(cfg.StateDir, "log", "checkpoint"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("read the recovered checkpoint: %w", err)
+	}
+	if lines := strings.SplitN(string(b), "\n", 3); len(lines) == 3 {
+		size = lines[1]
+	}
+	sealed := keys.NewBox(root.Derive("log recovered")).Seal([]byte(size), []byte(recoveredLog))
+	if err := writeDurable(filepath.Join(cfg.StateDir, recoveredLog), sealed); err != nil {
+		return fmt.Errorf("mark the log as recovered: %w", err)
 	}
 	return nil
 }

@@ -60,6 +60,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	g.Go(func() error { return a.weigh(ctx) })
 	g.Go(func() error { return a.watchCatalog(ctx) })
 	g.Go(func() error { return a.watchClock(ctx) })
+	g.Go(func() error { return a.watchLog(ctx) })
 	g.Go(func() error { return watchdog(ctx) })
 	a.log.InfoContext(ctx, "farol is ready", "address", ln.Addr().String(), "version", Version)
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {

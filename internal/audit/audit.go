@@ -14,7 +14,7 @@
 // and is made anew when it is wrong; hashes.log is the flat file of tree
 // hashes in the order of golang.org/x/mod/sumdb/tlog; checkpoint is a C2SP
 // signed note. The tree binds SHA-256(salt ‖ entry), so an entry's payload can
-// be dropped later without breaking a proof. Writing order: entries, hashes,
+// be dropped later without breaking a proof (expire.go). Writing order: entries, hashes,
 // checkpoint. After a crash the hashes are cut to the last whole entry and
 // rebuilt from it; an entry beyond the last checkpoint is kept and signed.
 // lookup.db answers who did what to which object (lookup.go); it is a view and
@@ -53,6 +53,7 @@ type Log struct {
 	box    Box
 	signer note.Signer
 	verify note.Verifier
+	key    string
 	now    func() time.Time
 	log    *slog.Logger
 
@@ -67,6 +68,7 @@ type Log struct {
 	failed  error  // why no entry is taken any more
 	waiting chan struct{}
 	lookup  *lookup
+	fault   func(step string) error // in tests of expiry
 }
 
 // Options of [Open].
@@ -77,7 +79,9 @@ type Options struct {
 	Now    func() time.Time
 	Log    *slog.Logger
 
-	LookupKey []byte // of the keyed hashes in lookup.db
+	Key       string      // the same key as text, for packages
+	Heads     []tlog.Tree // checkpoints kept elsewhere, which it must extend
+	LookupKey []byte      // of the keyed hashes in lookup.db
 }
 
 // Close closes the files.
@@ -100,6 +104,11 @@ func (l *Log) Append(ctx context.Context, events ...Event) ([]int64, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.append(ctx, events)
+}
+
+// append is Append; the caller holds the lock.
+func (l *Log) append(ctx context.Context, events []Event) ([]int64, error) {
 	if l.failed != nil {
 		return nil, fmt.Errorf("the audit log is closed to new entries until it is opened again: %w", l.failed)
 	}
@@ -247,7 +256,11 @@ func writeFile(path string, b []byte) error {
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
-	d, err := os.Open(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

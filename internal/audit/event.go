@@ -8,7 +8,9 @@ import (
 )
 
 // Event is what a caller says happened. Object and Detail carry references,
-// counts and hashes only, never content, names or secrets.
+// counts and hashes only, never content, names or secrets; a test holds the list
+// of keys. What stands in Detail under dept, person, record or container, several
+// with commas between, the entry is found by (refs.go).
 type Event struct {
 	Actor     string            `json:"actor"` // account name, "system" or "dingtalk"
 	Role      string            `json:"actor_role,omitempty"`
@@ -34,6 +36,8 @@ type Entry struct {
 	LogClass string   `json:"log_class,omitempty"`
 	Severity string   `json:"severity,omitempty"`
 	Skew     int64    `json:"clock_back_ms,omitempty"` // the clock stood this far behind the entry before
+
+	Expired *Expiry `json:"-"` // set when the content is gone: only number, time and class are left
 }
 
 // Operation is one row of operations.yaml.
@@ -61,14 +65,31 @@ type Law struct {
 	Status  string `yaml:"status"`
 }
 
+// Shown reports whether counsel has confirmed the article, or at least that it
+// stands where we say.
+func (l Law) Shown() bool { return l.Status == "V" || l.Status == "S" }
+
+// Class is how long the payload of an entry stays.
+type Class struct {
+	Default string `yaml:"default"` // ISO 8601
+	Why     string `yaml:"why"`
+}
+
+// Unmapped tags an entry whose operation is in no table. It is kept all the
+// same, as a warning, and as long as what matters most.
+const Unmapped = "unmapped"
+
+const unmappedClass = "governance"
+
 //go:embed operations.yaml
 var operationsFile []byte
 
-// Operations and Laws are the tables of operations.yaml by id.
-var Operations, Laws = func() (map[string]Operation, map[string]Law) {
+// Operations, Laws and Classes are the tables of operations.yaml by id.
+var Operations, Laws, Classes = func() (map[string]Operation, map[string]Law, map[string]Class) {
 	var f struct {
-		Laws       map[string]Law `yaml:"laws"`
-		Operations []Operation    `yaml:"operations"`
+		Laws       map[string]Law   `yaml:"laws"`
+		Classes    map[string]Class `yaml:"log_classes"`
+		Operations []Operation      `yaml:"operations"`
 	}
 	if err := yaml.Unmarshal(operationsFile, &f); err != nil {
 		panic("operations.yaml: " + err.Error()) // embedded: wrong only if the build is
@@ -77,5 +98,5 @@ var Operations, Laws = func() (map[string]Operation, map[string]Law) {
 	for _, op := range f.Operations {
 		m[op.ID] = op
 	}
-	return m, f.Laws
+	return m, f.Laws, f.Classes
 }()

@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"farol/internal/db"
 )
@@ -108,11 +107,16 @@ func (x *lookup) add(ctx context.Context, entries []Entry) error {
 	defer x.mu.Unlock()
 	next := x.next
 	err := x.db.Update(ctx, func(tx *db.Tx) error {
-		put, err := tx.PrepareContext(ctx, "INSERT INTO entry(seq, ms, actor, op, object, outcome) VALUES(?,?,?,?,?,?)")
+		put, err := tx.PrepareContext(ctx, "INSERT INTO entry(seq, ms, actor, op, outcome, purpose) VALUES(?,?,?,?,?,?)")
 		if err != nil {
 			return err
 		}
 		defer put.Close()
+		ref, err := tx.PrepareContext(ctx, "INSERT INTO entry_ref(ref, seq) VALUES(?,?) ON CONFLICT DO NOTHING")
+		if err != nil {
+			return err
+		}
+		defer ref.Close()
 		for i := range entries {
 			e := &entries[i]
 			if e.Seq < next {
@@ -121,8 +125,17 @@ func (x *lookup) add(ctx context.Context, entries []Entry) error {
 			if e.Seq > next {
 				return nil // a gap: whoever asks fills it first
 			}
-			if _, err := put.ExecContext(ctx, e.Seq, e.Time.UnixMilli(), x.blind("actor", e.Actor), x.blind("op", e.Operation), x.blind("object", e.Object), x.outcome(e.Outcome)); err != nil {
+			row := []any{e.Seq, e.Time.UnixMilli(), x.blind("actor", e.Actor), x.blind("op", e.Operation), x.outcome(e.Outcome), x.purpose(e.Purpose)}
+			if e.Expired != nil {
+				row = []any{e.Seq, e.Time.UnixMilli(), 0, 0, 0, 0}
+			}
+			if _, err := put.ExecContext(ctx, row...); err != nil {
 				return err
+			}
+			for _, r := range e.Refs() {
+				if _, err := ref.ExecContext(ctx, x.blind("object", r), e.Seq); err != nil {
+					return err
+				}
 			}
 			next++
 		}
@@ -135,99 +148,69 @@ func (x *lookup) add(ctx context.Context, entries []Entry) error {
 	return nil
 }
 
+// purpose numbers a purpose; most entries have none.
+func (x *lookup) purpose(text string) int64 {
+	if text == "" {
+		return 0
+	}
+	return x.blind("purpose", text) | 1
+}
+
+// forget takes out by what expired entries could be found: a keyed hash of a
+// name is still about a person.
+func (x *lookup) forget(ctx context.Context, graves []grave) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	err := x.db.Update(ctx, func(tx *db.Tx) error {
+		for _, g := range graves {
+			if _, err := tx.ExecContext(ctx, "UPDATE entry SET actor=0, op=0, outcome=0, purpose=0 WHERE seq=?", g.seq); err != nil {
+				return err
+			}
+			for _, r := range g.refs {
+				if _, err := tx.ExecContext(ctx, "DELETE FROM entry_ref WHERE ref=? AND seq=?", r, g.seq); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("take expired entries out of the audit lookup: %w", err)
+	}
+	return nil
+}
+
+// mark is how far a walk over the entries came, 0 when nobody knows.
+func (x *lookup) mark(ctx context.Context, name string) (n int64, err error) {
+	err = x.db.View(ctx, func(tx *db.Tx) error {
+		err := tx.QueryRowContext(ctx, "SELECT CAST(value AS INTEGER) FROM meta WHERE name=?", name).Scan(&n)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read the audit lookup: %w", err)
+	}
+	return n, nil
+}
+
+func (x *lookup) setMark(ctx context.Context, name string, n int64) error {
+	err := x.db.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO meta(name, value) VALUES(?,?) ON CONFLICT(name) DO UPDATE SET value=excluded.value", name, strconv.FormatInt(n, 10))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("write the audit lookup: %w", err)
+	}
+	return nil
+}
+
 // has is how many entries it knows.
 func (x *lookup) has() int64 {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.next
-}
-
-// find returns the numbers of entries below before that may match, newest
-// first, at most n.
-func (x *lookup) find(ctx context.Context, f Filter, before int64, n int) (seqs []int64, err error) {
-	where, args := []string{"seq<?"}, []any{before}
-	and := func(cond string, arg any) { where, args = append(where, cond), append(args, arg) }
-	if f.Actor != "" {
-		and("actor=?", x.blind("actor", f.Actor))
-	}
-	if f.Operation != "" {
-		and("op=?", x.blind("op", f.Operation))
-	}
-	if f.Object != "" {
-		and("object=?", x.blind("object", f.Object))
-	}
-	if f.Outcome != "" {
-		and("outcome=?", x.outcome(f.Outcome))
-	}
-	// The rarest first: an object has few entries, a failure is rare, an
-	// actor's or operation's may be many.
-	by := ""
-	switch {
-	case f.Object != "":
-		by = "INDEXED BY entry_object"
-	case f.Outcome != "" && f.Outcome != "ok":
-		by, where = "INDEXED BY entry_outcome", append(where, "outcome<>0")
-	case f.Actor != "" && f.Operation != "":
-		by = "INDEXED BY entry_both"
-	case f.Actor != "":
-		by = "INDEXED BY entry_actor"
-	case f.Operation != "":
-		by = "INDEXED BY entry_op"
-	}
-	err = x.db.View(ctx, func(tx *db.Tx) error {
-		for _, end := range []struct {
-			t    time.Time
-			cond string
-		}{{f.From, "seq>=?"}, {f.To, "seq<?"}} {
-			if end.t.IsZero() {
-				continue
-			}
-			at, err := firstAt(ctx, tx, end.t.UnixMilli())
-			if err != nil {
-				return err
-			}
-			and(end.cond, at)
-		}
-		rows, err := tx.QueryContext(ctx, "SELECT seq FROM entry "+by+" WHERE "+strings.Join(where, " AND ")+" ORDER BY seq DESC LIMIT ?", append(args, n)...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var s int64
-			if err := rows.Scan(&s); err != nil {
-				return err
-			}
-			seqs = append(seqs, s)
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look up audit entries: %w", err)
-	}
-	return seqs, nil
-}
-
-// firstAt is the first entry at or after a time, found by halving: times never
-// go back.
-func firstAt(ctx context.Context, tx *db.Tx, ms int64) (int64, error) {
-	var lo, hi int64
-	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(seq), -1) + 1 FROM entry").Scan(&hi); err != nil {
-		return 0, err
-	}
-	for lo < hi {
-		mid := (lo + hi) / 2
-		var at int64
-		if err := tx.QueryRowContext(ctx, "SELECT ms FROM entry WHERE seq=?", mid).Scan(&at); err != nil {
-			return 0, err
-		}
-		if at < ms {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	return lo, nil
 }
 
 // FindCommit returns the number of the entry that witnesses commit seq.

@@ -20,7 +20,7 @@ func Open(dir string, opt Options) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open audit log: %w", err)
 	}
-	l := &Log{dir: dir, box: opt.Box, signer: opt.Signer, verify: opt.Verify, now: opt.Now, log: opt.Log}
+	l := &Log{dir: dir, box: opt.Box, signer: opt.Signer, verify: opt.Verify, key: opt.Key, now: opt.Now, log: opt.Log}
 	if l.now == nil {
 		l.now = time.Now
 	}
@@ -41,6 +41,12 @@ func Open(dir string, opt Options) (*Log, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	if l.lookup, err = openLookup(context.Background(), dir, opt.LookupKey, l.tree.N); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if err := compareHeads(l, l.tree.N, opt.Heads); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if err := l.finishExpiry(context.Background()); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
@@ -69,6 +75,9 @@ func (l *Log) load() error {
 	if l.offsets.n < was.N {
 		return fmt.Errorf("%w: %d entries on disk, %d signed", ErrTampered, l.offsets.n, was.N)
 	}
+	if _, err := l.overwrite(); err != nil { // what a crash cut off, before anything reads it
+		return err
+	}
 	if l.end < size {
 		if err := l.entries.Truncate(l.end); err != nil {
 			return fmt.Errorf("cut torn audit entry: %w", err)
@@ -96,11 +105,11 @@ func (l *Log) resume(was tlog.Tree, old []byte) error {
 		if err != nil {
 			return err
 		}
-		leaf, _, err := l.open(i, sealed)
+		o, err := l.open(i, sealed)
 		if err != nil {
 			return err
 		}
-		if err := l.addHash(leaf); err != nil {
+		if err := l.addHash(o.leaf); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,13 +15,17 @@ import (
 	"farol/internal/record"
 )
 
-// EntryProof shows that one entry is in the log that a checkpoint signs.
+// EntryProof shows that one entry is in the log that a checkpoint signs. Of an
+// entry whose content has expired it shows that something stood there: the leaf
+// is what salt and entry had been hashed to.
 type EntryProof struct {
 	Seq        int64    `json:"seq"`
-	Salt       []byte   `json:"salt"`
-	Entry      []byte   `json:"entry"` // the entry's JSON, exactly
+	Salt       []byte   `json:"salt,omitempty"`
+	Entry      []byte   `json:"entry,omitempty"` // the entry's JSON, exactly
+	Leaf       []byte   `json:"leaf,omitempty"`
+	Expired    *Expiry  `json:"expired,omitempty"`
 	Path       []string `json:"path"`
-	Checkpoint string   `json:"checkpoint"`
+	Checkpoint string   `json:"checkpoint,omitempty"`
 }
 
 // Proof shows that one record was captured, unchanged since, and when: record
@@ -114,20 +119,28 @@ func checkpointText(origin string, t tlog.Tree) string {
 
 // OpenCheckpoint checks the signature of a checkpoint and returns its tree.
 func OpenCheckpoint(signed []byte, v note.Verifier) (tlog.Tree, error) {
-	var t tlog.Tree
 	n, err := note.Open(signed, note.VerifierList(v))
 	if err != nil {
-		return t, fmt.Errorf("open checkpoint: %w", err)
+		return tlog.Tree{}, fmt.Errorf("open checkpoint: %w", err)
 	}
-	lines := strings.SplitN(n.Text, "\n", 4)
-	if len(lines) < 4 || lines[0] != v.Name() {
+	if origin, _, _ := strings.Cut(n.Text, "\n"); origin != v.Name() {
+		return tlog.Tree{}, errors.New("open checkpoint: malformed")
+	}
+	return parseCheckpoint(n.Text)
+}
+
+// parseCheckpoint reads origin, size and root; what follows is passed over.
+func parseCheckpoint(text string) (t tlog.Tree, err error) {
+	lines := strings.SplitN(text, "\n", 4)
+	if len(lines) < 4 {
 		return t, errors.New("open checkpoint: malformed")
 	}
-	if _, err := fmt.Sscanf(lines[1], "%d", &t.N); err != nil {
-		return t, errors.New("open checkpoint: malformed size")
+	// As c2sp.org/tlog-checkpoint has it: decimal, no sign, no leading zero.
+	if t.N, err = strconv.ParseInt(lines[1], 10, 64); err != nil || t.N < 0 || strconv.FormatInt(t.N, 10) != lines[1] {
+		return tlog.Tree{}, errors.New("open checkpoint: malformed size")
 	}
-	if t.Hash, err = tlog.ParseHash(lines[2]); err != nil {
-		return t, fmt.Errorf("open checkpoint: %w", err)
+	if t.Hash, err = tlog.ParseHash(lines[2]); err != nil || t.Hash.String() != lines[2] {
+		return tlog.Tree{}, errors.New("open checkpoint: malformed root")
 	}
 	return t, nil
 }
@@ -164,49 +177,19 @@ func parseHashes(texts []string) ([]tlog.Hash, error) {
 }
 
 // Verify reads every entry again and compares the tree with the checkpoint.
-// It returns the number of entries read, and [ErrTampered] when they differ.
+// It returns the number of entries that are as they were signed, and a
+// [Tampering] when they differ.
 func (l *Log) Verify() (int64, error) {
 	l.mu.RLock()
-	defer l.mu.RUnlock()
-	tree, err := OpenCheckpoint(l.signed, l.verify)
+	signed := l.signed
+	l.mu.RUnlock()
+	if signed == nil {
+		return 0, nil
+	}
+	tree, err := OpenCheckpoint(signed, l.verify)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrTampered, err)
 	}
-	mem := memHashes{}
-	for i := range tree.N {
-		sealed, err := l.read(i)
-		if err != nil {
-			return i, fmt.Errorf("%w: %w", ErrTampered, err)
-		}
-		leaf, _, err := l.open(i, sealed)
-		if err != nil {
-			return i, err
-		}
-		hs, err := tlog.StoredHashes(i, leaf, &mem)
-		if err != nil {
-			return i, err
-		}
-		mem = append(mem, hs...)
-	}
-	if tree.N == 0 {
-		return 0, nil
-	}
-	h, err := tlog.TreeHash(tree.N, &mem)
-	if err != nil {
-		return tree.N, err
-	}
-	if h != tree.Hash {
-		return tree.N, fmt.Errorf("%w at size %d", ErrTampered, tree.N)
-	}
-	return tree.N, nil
-}
-
-type memHashes []tlog.Hash
-
-func (m *memHashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	out := make([]tlog.Hash, len(indexes))
-	for i, x := range indexes {
-		out[i] = (*m)[x]
-	}
-	return out, nil
+	w := walker{l: l, f: l.entries, hashes: l.hashes, head: tree, all: true}
+	return w.walk(map[int64]tlog.Hash{tree.N: tree.Hash})
 }

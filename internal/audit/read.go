@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -35,10 +36,14 @@ func (l *Log) entryAt(seq int64) ([]byte, Entry, error) {
 	if err != nil {
 		return nil, e, err
 	}
-	_, plain, err := l.open(seq, sealed)
+	o, err := l.open(seq, sealed)
 	if err != nil {
 		return nil, e, err
 	}
+	if o.gone != nil {
+		return nil, Entry{Seq: seq, Time: o.gone.Time, LogClass: o.gone.Class, Expired: o.gone}, nil
+	}
+	plain := o.plain
 	if err := json.Unmarshal(plain[saltSize:], &e); err != nil {
 		return nil, e, fmt.Errorf("%w: decode audit entry %d: %w", ErrTampered, seq, err)
 	}
@@ -57,19 +62,22 @@ func (l *Log) Entry(seq int64) (Entry, error) {
 type Filter struct {
 	Operation string
 	Actor     string
-	Object    string
+	Object    string // or another reference: dept/…, person/…, record/…, container/…, session/…
 	Outcome   string
+	Purpose   string
 	From, To  time.Time
 }
 
 func (f Filter) match(e *Entry) bool {
 	return (f.Operation == "" || e.Operation == f.Operation) && (f.Actor == "" || e.Actor == f.Actor) &&
-		(f.Object == "" || e.Object == f.Object) && (f.Outcome == "" || e.Outcome == f.Outcome) &&
+		(f.Object == "" || slices.Contains(e.Refs(), f.Object)) && (f.Outcome == "" || e.Outcome == f.Outcome) && (f.Purpose == "" || e.Purpose == f.Purpose) &&
 		(f.From.IsZero() || !e.Time.Before(f.From)) && (f.To.IsZero() || e.Time.Before(f.To))
 }
 
 // List returns at most n matching entries, newest first, numbered below
-// before (0: from the newest), and the number to go on from (0: no more).
+// before (0: from the newest), and the number to go on from (0: no more). One
+// look is bounded: fewer than n with a number to go on from mean that there may
+// be more further back.
 func (l *Log) List(f Filter, before int64, n int) ([]Entry, int64, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -82,7 +90,8 @@ func (l *Log) List(f Filter, before int64, n int) ([]Entry, int64, error) {
 	}
 	var out []Entry
 	for len(out) < n {
-		seqs, err := l.lookup.find(ctx, f, before, n-len(out))
+		want := n - len(out)
+		seqs, rest, err := l.lookup.find(ctx, f, before, want)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -95,8 +104,8 @@ func (l *Log) List(f Filter, before int64, n int) ([]Entry, int64, error) {
 				out = append(out, e)
 			}
 		}
-		if len(seqs) == 0 {
-			return out, 0, nil
+		if len(seqs) < want {
+			return out, rest, nil
 		}
 	}
 	return out, before, nil
@@ -131,15 +140,33 @@ func (l *Log) catchUp(ctx context.Context) error {
 func (l *Log) Inclusion(seq int64) (*EntryProof, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	plain, _, err := l.entryAt(seq)
+	return l.prove(seq, l.tree.N)
+}
+
+// prove proves entry seq inside the tree of size n; the caller holds the lock.
+func (l *Log) prove(seq, n int64) (*EntryProof, error) {
+	sealed, err := l.read(seq)
 	if err != nil {
 		return nil, err
 	}
-	p, err := tlog.ProveRecord(l.tree.N, seq, l)
+	o, err := l.open(seq, sealed)
+	if err != nil {
+		return nil, err
+	}
+	path, err := tlog.ProveRecord(n, seq, l)
 	if err != nil {
 		return nil, fmt.Errorf("prove audit entry %d: %w", seq, err)
 	}
-	return &EntryProof{Seq: seq, Salt: plain[:saltSize], Entry: plain[saltSize:], Path: hashTexts(p), Checkpoint: string(l.signed)}, nil
+	p := &EntryProof{Seq: seq, Path: hashTexts(path)}
+	if n == l.tree.N {
+		p.Checkpoint = string(l.signed)
+	}
+	if o.gone != nil {
+		p.Leaf, p.Expired = o.leaf, o.gone
+	} else {
+		p.Salt, p.Entry = o.plain[:saltSize], o.plain[saltSize:]
+	}
+	return p, nil
 }
 
 // Consistency proves that the log of size old is a prefix of the newest one.

@@ -35,7 +35,7 @@ func nodeHash(l, r Hash) Hash {
 // split is the largest power of two smaller than n.
 func split(n int) int {
 	k := 1
-	for k*2 < n {
+	for k < n-k { // as k*2 < n, which overflows for a number that a hostile proof may name
 		k *= 2
 	}
 	return k

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -196,5 +197,76 @@ func TestAStrangerAndAReaderCannotWrite(t *testing.T) {
 	wrong, _ := NewClient(p)
 	if _, err := wrong.State(t.Context()); !errors.Is(err, ErrImpostor) {
 		t.Fatalf("another node's certificate passed: %v", err)
+	}
+}
+
+// An appliance whose log was tampered with begins another one under another key.
+// The node takes it only with a code, and keeps what it witnessed.
+func TestANodeTakesAnotherLogOnlyFromAPersonAndKeepsTheOneBefore(t *testing.T) {
+	dir := t.TempDir()
+	n, addr := startNode(t, dir)
+	ctx := t.Context()
+	fill := func(l *audit.Log, k int) {
+		for range k {
+			if _, err := l.Append(ctx, audit.Event{Operation: "login", Outcome: "ok"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ship := func(c *Client, l *audit.Log) error {
+		st, err := c.State(ctx)
+		if err != nil {
+			return err
+		}
+		s := NewSender(c, nil, nil)
+		if err := s.sameLog(ctx, l, &st); err != nil {
+			return err
+		}
+		return s.log(ctx, l, &st)
+	}
+	old, oldKey := newLog(t, t.TempDir())
+	fill(old, 5)
+	c := enrolled(t, n, addr, oldKey)
+	if err := ship(c, old); err != nil {
+		t.Fatal(err)
+	}
+	other, otherKey := newLog(t, t.TempDir())
+	for size := range 8 { // shorter, as long, longer
+		fill(other, 1)
+		if err := ship(c, other); !errors.Is(err, ErrRolledBack) {
+			t.Fatalf("a new log of %d entries: %v", size+1, err)
+		}
+	}
+	if st, err := c.State(ctx); err != nil || st.Entries != 5 || st.Size != 5 {
+		t.Errorf("the node took entries of another log: %+v, %v", st, err)
+	}
+	fill(old, 1)
+	if err := ship(c, old); err != nil { // the true one still goes on
+		t.Error(err)
+	}
+	renewed := enrolled(t, n, addr, otherKey)
+	if err := ship(renewed, other); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := renewed.State(ctx); err != nil || st.Size != 8 || st.Entries != 8 {
+		t.Errorf("%+v, %v", st, err)
+	}
+	kept, err := filepath.Glob(filepath.Join(dir, "vaults", "a1", "log.kept-*"))
+	if err != nil || len(kept) != 1 {
+		t.Fatal(kept, err)
+	}
+	cp, err := os.ReadFile(filepath.Join(kept[0], "checkpoint"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := note.NewVerifier(oldKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tree, err := audit.OpenCheckpoint(cp, v); err != nil || tree.N != 6 {
+		t.Errorf("%+v, %v", tree, err)
+	}
+	if fi, err := os.Stat(filepath.Join(kept[0], "entries.log")); err != nil || fi.Size() == 0 {
+		t.Error(err)
 	}
 }

@@ -139,6 +139,7 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 	s.set(func(x *Status) {
 		x.Connected, x.Err, x.DiskFree, x.DiskSize, x.Entries, x.Checkpoint = true, nil, st.DiskFree, st.DiskSize, st.Entries, st.Size
 	})
+	same := false
 	for {
 		logged := l.Changed()
 		if err := s.blobs(ctx, a, &st); err != nil {
@@ -146,6 +147,12 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 		}
 		if err := s.journal(ctx, a, &st); err != nil {
 			return err
+		}
+		if !same { // after the archive: its copy goes on whatever became of the log
+			if err := s.sameLog(ctx, l, &st); err != nil {
+				return err
+			}
+			same = true
 		}
 		if err := s.log(ctx, l, &st); err != nil {
 			return err
@@ -255,6 +262,24 @@ func (s *Sender) blobs(ctx context.Context, a *archive.Archive, st *State) error
 		}
 	}
 	return flush()
+}
+
+// sameLog asks the node to sign again what it signed last, before it is sent any
+// entry. A log that was set back, forked or begun anew is refused here, and adds
+// nothing to what the node holds of the true one.
+func (s *Sender) sameLog(ctx context.Context, l *audit.Log, st *State) error {
+	if size := l.Size(); st.Entries > size || st.Size > size {
+		return fmt.Errorf("the node holds %d entries, this log has %d: %w", max(st.Entries, st.Size), size, ErrRolledBack)
+	}
+	if st.Size == 0 {
+		return nil
+	}
+	cp, err := l.CheckpointAt(st.Size)
+	if err != nil {
+		return err
+	}
+	_, err = s.client.cosign(ctx, cp, nil)
+	return err
 }
 
 func (s *Sender) log(ctx context.Context, l *audit.Log, st *State) error {

@@ -7,12 +7,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"farol/internal/audit"
 )
+
+// maxEntry bounds one sealed audit entry.
+const maxEntry = 16 << 20
 
 func (v *vault) countEntries() error {
 	f, err := os.OpenFile(v.entriesPath(), os.O_RDWR|os.O_CREATE, 0o600)
@@ -41,6 +45,20 @@ func (v *vault) countEntries() error {
 
 func (v *vault) entriesPath() string { return filepath.Join(v.dir, "log", "entries.log") }
 
+// renewLog keeps the log that is held as it is and begins another under a new
+// key; the caller holds the lock and saves.
+func (v *vault) renewLog(key string, now time.Time) error {
+	log := filepath.Join(v.dir, "log")
+	if err := os.Rename(log, log+".kept-"+now.UTC().Format("20060102T150405.000000000")); err != nil {
+		return fmt.Errorf("keep the log before: %w", err)
+	}
+	if err := os.MkdirAll(log, 0o700); err != nil {
+		return fmt.Errorf("begin another log: %w", err)
+	}
+	v.about.LogKey, v.entries, v.entEnd = key, 0, 0
+	return syncDir(v.dir)
+}
+
 // appendEntries adds sealed audit entries from number from on.
 func (v *vault) appendEntries(from int64, entries [][]byte) (int64, error) {
 	v.mu.Lock()
@@ -54,6 +72,11 @@ func (v *vault) appendEntries(from int64, entries [][]byte) (int64, error) {
 	}
 	var buf bytes.Buffer
 	for _, e := range entries[skip:] {
+		if len(e) == 0 || len(e) > maxEntry {
+			// An empty one would be taken for the end at the next start, and what
+			// follows it be cut off.
+			return v.entries, fmt.Errorf("an entry of %d bytes: %w", len(e), ErrConflict)
+		}
 		binary.Write(&buf, binary.BigEndian, uint32(len(e)))
 		buf.Write(e)
 	}

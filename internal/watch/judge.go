@@ -63,10 +63,11 @@ const (
 	Missing  Cause = "missing"  // upstream lists what is not held
 
 	Breakglass Cause = "breakglass" // somebody signed in with the account in the envelope
+	LogTamper  Cause = "logtamper"  // the audit log is not what was signed
 )
 
 // Causes lists them, worst first.
-var Causes = []Cause{Ransom, Breakglass, Damage, Deletion, Missing, Change, Shrink, Silence}
+var Causes = []Cause{LogTamper, Ransom, Breakglass, Damage, Deletion, Missing, Change, Shrink, Silence}
 
 // Finding is one unusual thing at one place.
 type Finding struct {

@@ -13,6 +13,7 @@ import (
 
 	"farol/internal/audit"
 	"farol/internal/i18n"
+	"farol/internal/policy"
 	"farol/templates"
 	"farol/templates/ui"
 )
@@ -48,14 +49,19 @@ func (w words) operation(id string) string {
 }
 
 func (w words) entry(e audit.Entry) templates.AuditRow {
-	row := templates.AuditRow{Seq: strconv.FormatInt(e.Seq, 10), Href: "/audit/" + strconv.FormatInt(e.Seq, 10), When: w.moment(e.Time), UTC: e.Time.UTC().Format("2006-01-02T15:04:05Z"), Actor: e.Actor, What: w.operation(e.Operation),
-		Object: e.Object, Purpose: w.purpose(e.Purpose), State: auditStates[e.Outcome], Outcome: w.t("audit.outcome." + or(e.Outcome, "ok"))}
-	if row.State == "" {
-		row.State = ui.Idle
+	n := strconv.FormatInt(e.Seq, 10)
+	row := templates.AuditRow{Seq: n, Href: "/audit/" + n, Proof: "/audit/" + n + "/proof.json", When: w.moment(e.Time), UTC: e.Time.UTC().Format("2006-01-02T15:04:05Z"), Actor: "–", Purpose: "–", State: ui.Idle}
+	if e.Expired != nil {
+		row.Expired = w.t("audit.expired", "class", e.LogClass, "when", w.l.Time(e.Expired.At))
+		return row
 	}
-	if row.Purpose == "" {
-		row.Purpose = "–"
+	row.Actor, row.What, row.Object, row.Laws = e.Actor, w.operation(e.Operation), e.Object, w.lawList(e.Laws)
+	row.Outcome = w.t("audit.outcome." + or(e.Outcome, "ok"))
+	row.Purpose = or(w.purpose(e.Purpose), "–")
+	if st, ok := auditStates[e.Outcome]; ok {
+		row.State = st
 	}
+	row.Severity, row.Grave = w.t("audit.severity."+or(e.Severity, "info")), severities[e.Severity]
 	if e.Role != "" {
 		row.Role = w.role(e.Role)
 	}
@@ -65,23 +71,68 @@ func (w words) entry(e audit.Entry) templates.AuditRow {
 	return row
 }
 
-func (s *Server) auditList(c echo.Context) error {
+// severities are how grave an entry is; the everyday ones are not marked.
+var severities = map[string]ui.State{"info": "", "notice": "", "warn": ui.Signal, "critical": ui.Danger}
+
+// lawList names the articles that may be shown: confirmed, or at least their
+// place is.
+func (w words) lawList(ids []string) string {
+	var out []string
+	for _, id := range ids {
+		if law, ok := audit.Laws[id]; ok && law.Shown() {
+			out = append(out, w.law(law))
+		}
+	}
+	return strings.Join(out, " · ")
+}
+
+func (w words) law(l audit.Law) string {
+	if l.Article == "" {
+		return l.Law
+	}
+	return w.t("audit.law", "law", l.Law, "article", l.Article)
+}
+
+// abouts are what an entry can be about beside its object.
+var abouts = []string{"record", "container", "dept", "person", "session"}
+
+// auditFilter reads the question in the address.
+func (s *Server) auditFilter(c echo.Context, p *templates.AuditList) (f audit.Filter, ok bool) {
 	w := s.words(c)
-	p := templates.AuditList{Shell: s.shell(c, w.t("audit.title"), "/audit"), Actor: strings.TrimSpace(c.QueryParam("actor")), Object: strings.TrimSpace(c.QueryParam("object")), Day: c.QueryParam("day")}
-	f := audit.Filter{Actor: p.Actor, Object: p.Object, Operation: c.QueryParam("op"), Outcome: c.QueryParam("outcome")}
+	p.Actor, p.Object, p.From, p.To = strings.TrimSpace(c.QueryParam("actor")), strings.TrimSpace(c.QueryParam("object")), c.QueryParam("from"), c.QueryParam("to")
+	f = audit.Filter{Actor: p.Actor, Object: p.Object, Operation: c.QueryParam("op"), Outcome: c.QueryParam("outcome"), Purpose: c.QueryParam("purpose")}
+	about := c.QueryParam("about")
+	if slices.Contains(abouts, about) && f.Object != "" && !strings.HasPrefix(f.Object, about+"/") {
+		f.Object = about + "/" + f.Object
+	}
+	p.Abouts = []ui.Choice{{Label: w.t("audit.about.any"), On: about == ""}}
+	for _, a := range abouts {
+		p.Abouts = append(p.Abouts, ui.Choice{Value: a, Label: w.t("audit.about." + a), On: a == about})
+	}
 	p.Ops = w.opChoices(f.Operation)
 	p.Outcomes = []ui.Choice{{Label: w.t("audit.outcome.all"), On: f.Outcome == ""}}
 	for _, o := range []string{"ok", "denied", "failed", "partial"} {
 		p.Outcomes = append(p.Outcomes, ui.Choice{Value: o, Label: w.t("audit.outcome." + o), On: o == f.Outcome})
 	}
+	p.Purposes = []ui.Choice{{Label: w.t("audit.outcome.all"), On: f.Purpose == ""}}
+	for _, u := range policy.Purposes {
+		p.Purposes = append(p.Purposes, ui.Choice{Value: string(u), Label: w.purpose(string(u)), On: string(u) == f.Purpose})
+	}
+	f.From, f.To, ok = dates(p.From, p.To)
+	return f, ok
+}
+
+func (s *Server) auditList(c echo.Context) error {
+	w := s.words(c)
+	p := templates.AuditList{Shell: s.shell(c, w.t("audit.title"), "/audit")}
+	f, ok := s.auditFilter(c, &p)
 	p.Seal = s.seal(c)
-	from, to, ok := dates(p.Day, p.Day)
+	p.Pack.From, p.Pack.To = p.From, p.To
 	if !ok {
-		p.DayErr = w.t("filter.baddates")
-		p.Problems = []ui.Problem{{Field: "day", Text: p.DayErr}}
+		p.DatesErr = w.t("filter.baddates")
+		p.Problems = []ui.Problem{{Field: "from", Text: p.DatesErr}}
 		return render(c, http.StatusUnprocessableEntity, p)
 	}
-	f.From, f.To = from, to
 	rows, next, err := s.d.Audit.List(f, number(c, "before"), auditPage)
 	if err != nil {
 		return err
@@ -94,7 +145,10 @@ func (s *Server) auditList(c echo.Context) error {
 	}
 	p.Heading = w.t("audit.shown", "n", len(rows))
 	if next > 0 {
-		p.Next = query("/audit", "actor", p.Actor, "object", p.Object, "op", f.Operation, "outcome", f.Outcome, "day", p.Day, "before", strconv.FormatInt(next, 10))
+		p.Next = query("/audit", "actor", p.Actor, "about", c.QueryParam("about"), "object", p.Object, "op", f.Operation, "outcome", f.Outcome, "purpose", f.Purpose, "from", p.From, "to", p.To, "before", strconv.FormatInt(next, 10))
+		if len(rows) < auditPage {
+			p.Partial = w.t("audit.partial", "n", w.n(next))
+		}
 	}
 	return render(c, http.StatusOK, p)
 }
@@ -203,7 +257,8 @@ func (s *Server) auditEntry(c echo.Context) error {
 	if err := s.note(c, audit.Event{Operation: "audit.view", Object: "audit/" + strconv.FormatInt(n, 10), Outcome: "ok"}); err != nil {
 		return err
 	}
-	p := templates.AuditEntry{Shell: s.shell(c, w.t("audit.entry", "n", n), "/audit"), Row: w.entry(e), Proof: "/audit/" + strconv.FormatInt(n, 10) + "/proof.json"}
+	p := templates.AuditEntry{Shell: s.shell(c, w.t("audit.entry", "n", n), "/audit"), Row: w.entry(e)}
+	p.Proof = p.Row.Proof
 	if n > 0 {
 		p.Prev = "/audit/" + strconv.FormatInt(n-1, 10)
 	}
@@ -212,8 +267,8 @@ func (s *Server) auditEntry(c echo.Context) error {
 	}
 	p.Pairs = w.entryPairs(e)
 	for _, id := range e.Laws {
-		if law, ok := audit.Laws[id]; ok && law.Status == "V" { // what counsel has not confirmed is not shown
-			p.Laws = append(p.Laws, templates.Pair{Label: w.t("audit.law", "law", law.Law, "article", law.Article), Value: w.lawTitle(law)})
+		if law, ok := audit.Laws[id]; ok && law.Shown() {
+			p.Laws = append(p.Laws, templates.Pair{Label: w.law(law), Value: w.lawTitle(law)})
 		}
 	}
 	p.ISO = e.ISO
@@ -251,6 +306,11 @@ func (w words) entryPairs(e audit.Entry) []templates.Pair {
 	}
 	add("audit.time", w.l.Time(e.Time)+":"+e.Time.In(i18n.Macau).Format("05"))
 	add("audit.utc", e.Time.UTC().Format("2006-01-02T15:04:05.000Z"))
+	if e.Expired != nil {
+		add("audit.class", e.LogClass)
+		add("audit.gone", w.l.Time(e.Expired.At))
+		return out
+	}
 	if e.Skew > 0 {
 		add("audit.skew", w.l.Duration(time.Duration(e.Skew)*time.Millisecond))
 	}
@@ -262,6 +322,7 @@ func (w words) entryPairs(e audit.Entry) []templates.Pair {
 	add("audit.object", e.Object)
 	add("audit.hash", e.Hash)
 	add("audit.purpose", w.purpose(e.Purpose))
+	add("audit.severity", row.Severity)
 	add("audit.class", e.LogClass)
 	var keys []string
 	for k := range e.Detail {

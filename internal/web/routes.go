@@ -189,6 +189,7 @@ func (s *Server) routes() []route {
 
 		{"GET", "/audit", s.auditList, may(policy.Audit)},
 		{"POST", "/audit/verify", s.auditVerify, may(policy.Audit)},
+		{"POST", "/audit/package", s.auditPackage, may(policy.Audit).andFresh()},
 		{"GET", "/audit/:seq", s.auditEntry, may(policy.Audit)},
 		{"GET", "/audit/:seq/proof.json", s.auditProof, may(policy.Audit).andFresh()},
 

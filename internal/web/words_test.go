@@ -52,6 +52,12 @@ func TestEveryValueHasItsWord(t *testing.T) {
 	for o := range auditStates {
 		add("audit.outcome.", o)
 	}
+	for sev := range severities {
+		add("audit.severity.", sev)
+	}
+	for _, a := range abouts {
+		add("audit.about.", a)
+	}
 	for d := range done {
 		add("done.", d)
 	}
