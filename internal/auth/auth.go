@@ -44,6 +44,7 @@ var (
 	ErrReason  = errors.New("a break-glass account needs a reason")
 	ErrPass    = errors.New("the password is not right")
 	ErrLink    = errors.New("the link is not good") // wrong, used, withdrawn or too old
+	ErrPasskey = errors.New("the passkey is not right")
 	ErrLast    = errors.New("it is the last account that can manage accounts")
 )
 
@@ -62,6 +63,7 @@ type Accounts struct {
 	now func() time.Time
 
 	queue  *hashQueue
+	rites  rites
 	params *argon2id.Params
 	dummy  string // compared when there is no such account, for equal time
 }
