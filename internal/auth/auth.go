@@ -169,18 +169,18 @@ func (a *Accounts) Count(ctx context.Context) (int, error) {
 	return n, err
 }
 
-// List returns every account.
+// List returns every account that is not disabled.
 func (a *Accounts) List(ctx context.Context) ([]User, error) {
 	var out []User
 	err := a.db.View(ctx, func(tx *db.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT id,name,shown,role,lang,theme FROM account WHERE disabled=0 ORDER BY id")
+		rows, err := tx.QueryContext(ctx, "SELECT id,name,shown,role,lang,theme,breakglass FROM account WHERE disabled=0 ORDER BY id")
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
 			var u User
-			if err := rows.Scan(&u.ID, &u.Name, &u.Shown, &u.Role, &u.Lang, &u.Theme); err != nil {
+			if err := rows.Scan(&u.ID, &u.Name, &u.Shown, &u.Role, &u.Lang, &u.Theme, &u.Breakglass); err != nil {
 				return err
 			}
 			out = append(out, u)
