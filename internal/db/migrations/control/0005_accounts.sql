@@ -38,24 +38,12 @@ CREATE TABLE breakglass_use(
   reason  BLOB    NOT NULL                -- sealed
 );
 
--- passkey: a key on a device, for the name under which the console was open.
-CREATE TABLE passkey(
-  id         INTEGER PRIMARY KEY,
-  account    INTEGER NOT NULL REFERENCES account(id),
-  host       TEXT    NOT NULL,
-  credential BLOB    NOT NULL UNIQUE,     -- its id, as the device names it
-  data       BLOB    NOT NULL,            -- sealed: the public key, flags and counter
-  name       TEXT    NOT NULL,
-  created    INTEGER NOT NULL,
-  used       INTEGER NOT NULL DEFAULT 0
-);
-
 -- Keys of tries held names as they were typed; they hold hashes now.
 DELETE FROM attempt;
 ALTER TABLE attempt ADD COLUMN told INTEGER NOT NULL DEFAULT 0; -- the log says that the waits have begun
 
 -- +goose Down
 ALTER TABLE attempt DROP COLUMN told;
-DROP TABLE passkey; DROP TABLE breakglass_use; DROP TABLE device; DROP TABLE invitation;
+DROP TABLE breakglass_use; DROP TABLE device; DROP TABLE invitation;
 DROP INDEX recovery_code_hash;
 ALTER TABLE account DROP COLUMN created_by; ALTER TABLE account DROP COLUMN last; ALTER TABLE account DROP COLUMN enrol; ALTER TABLE account DROP COLUMN breakglass;
