@@ -44,6 +44,7 @@ var (
 	ErrReason  = errors.New("a break-glass account needs a reason")
 	ErrPass    = errors.New("the password is not right")
 	ErrLink    = errors.New("the link is not good") // wrong, used, withdrawn or too old
+	ErrPasskey = errors.New("the passkey is not right")
 	ErrLast    = errors.New("it is the last account that can manage accounts")
 )
 
@@ -62,6 +63,7 @@ type Accounts struct {
 	now func() time.Time
 
 	queue  *hashQueue
+	rites  rites
 	params *argon2id.Params
 	dummy  string // compared when there is no such account, for equal time
 }
@@ -167,18 +169,18 @@ func (a *Accounts) Count(ctx context.Context) (int, error) {
 	return n, err
 }
 
-// List returns every account.
+// List returns every account that is not disabled.
 func (a *Accounts) List(ctx context.Context) ([]User, error) {
 	var out []User
 	err := a.db.View(ctx, func(tx *db.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT id,name,shown,role,lang,theme FROM account WHERE disabled=0 ORDER BY id")
+		rows, err := tx.QueryContext(ctx, "SELECT id,name,shown,role,lang,theme,breakglass FROM account WHERE disabled=0 ORDER BY id")
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
 			var u User
-			if err := rows.Scan(&u.ID, &u.Name, &u.Shown, &u.Role, &u.Lang, &u.Theme); err != nil {
+			if err := rows.Scan(&u.ID, &u.Name, &u.Shown, &u.Role, &u.Lang, &u.Theme, &u.Breakglass); err != nil {
 				return err
 			}
 			out = append(out, u)

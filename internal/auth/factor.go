@@ -52,11 +52,13 @@ func (a *Accounts) lookUp(ctx context.Context, tx *db.Tx, where string, arg any)
 	return c, nil
 }
 
-// proof is a second factor that was right: a step of the authenticator, or a
-// recovery code.
+// proof is a second factor that was right: a step of the authenticator, a
+// recovery code, or a passkey.
 type proof struct {
-	step int64
-	code string // hash of a recovery code
+	step    int64
+	code    string // hash of a recovery code
+	passkey int64  // row of a passkey; its challenge is spent already
+	data    []byte // what is kept of it now
 }
 
 // prove compares what was typed with the authenticator and with the recovery
@@ -80,7 +82,10 @@ func (a *Accounts) prove(ctx context.Context, tx *db.Tx, c account, typed string
 // quicker.
 func (a *Accounts) spend(ctx context.Context, tx *db.Tx, account int64, p proof) error {
 	q, args := "UPDATE account SET step=? WHERE id=? AND (step<? OR step>?)", []any{p.step, account, p.step, stepAt(a.now()) + 1}
-	if p.code != "" {
+	switch {
+	case p.passkey != 0:
+		q, args = "UPDATE passkey SET data=?, used=? WHERE id=? AND account=?", []any{a.box.Seal(p.data, passkeyAAD), a.now().UnixMilli(), p.passkey, account}
+	case p.code != "":
 		q, args = "UPDATE recovery_code SET used=? WHERE account=? AND hash=? AND used=0", []any{a.now().UnixMilli(), account, p.code}
 	}
 	res, err := tx.ExecContext(ctx, q, args...)

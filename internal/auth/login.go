@@ -19,7 +19,8 @@ type Try struct {
 	Code           string // of the authenticator, or a recovery code
 	Reason         string // needed for a break-glass account
 	Source, Agent  string
-	Device         string // of a browser that signed in before, "" = a new one
+	Passkey        Response // in place of the code; alone, without name and password, when the device has checked its owner
+	Device         string   // of a browser that signed in before, "" = a new one
 }
 
 // Opened is a session that was opened.
@@ -28,6 +29,7 @@ type Opened struct {
 	Device   string // for the cookie of a browser that is new to the account, else ""
 	Session  Session
 	Recovery bool // a recovery code was used
+	Passkey  bool // a passkey was used
 }
 
 func cleanName(name string) string { return strings.TrimSpace(norm.NFKC.String(name)) }
@@ -38,6 +40,9 @@ func cleanName(name string) string { return strings.TrimSpace(norm.NFKC.String(n
 // everything is right but a break-glass account says no reason; its code is
 // not spent then.
 func (a *Accounts) Login(ctx context.Context, t Try) (Opened, error) {
+	if t.Passkey.Ticket != "" {
+		return a.passkeyLogin(ctx, t)
+	}
 	name := cleanName(t.Name)
 	lanes, err := a.lanesOf(ctx, name, t)
 	if err != nil {
@@ -92,9 +97,8 @@ func wrong(err error, began bool) error {
 // checked must still be so: the account may have been disabled meanwhile.
 func (a *Accounts) open(ctx context.Context, c account, p proof, lanes []lane, t Try, reason string) (Opened, error) {
 	now := a.now()
-	o := Opened{Token: rand.Text() + rand.Text(), Recovery: p.code != ""}
-	known := strings.HasPrefix(lanes[0].key, "device:")
-	if !known {
+	o := Opened{Token: rand.Text() + rand.Text(), Recovery: p.code != "", Passkey: p.passkey != 0}
+	if !strings.HasPrefix(lanes[0].key, "device:") {
 		o.Device = rand.Text() + rand.Text()
 	}
 	err := a.db.Update(ctx, func(tx *db.Tx) error {
@@ -111,10 +115,7 @@ func (a *Accounts) open(ctx context.Context, c account, p proof, lanes []lane, t
 		if err := refund(ctx, tx, lanes); err != nil {
 			return err
 		}
-		device := t.Device
-		if !known {
-			device = o.Device
-		}
+		device := or(o.Device, t.Device)
 		if _, err := tx.ExecContext(ctx, "INSERT INTO device(hash,account,seen) VALUES(?,?,?) ON CONFLICT(hash,account) DO UPDATE SET seen=excluded.seen", tokenHash(device), c.ID, now.UnixMilli()); err != nil {
 			return err
 		}
@@ -132,6 +133,13 @@ func (a *Accounts) open(ctx context.Context, c account, p proof, lanes []lane, t
 	})
 	o.Session = Session{User: c.User, ID: shortID(o.Token), Created: now, Seen: now, StepUp: now, Source: t.Source, Agent: t.Agent}
 	return o, err
+}
+
+func or(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
 }
 
 // DeviceLife is how long a browser is remembered after its last login.

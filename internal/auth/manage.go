@@ -209,7 +209,7 @@ func (a *Accounts) Reset(ctx context.Context, id int64, password bool, act Act) 
 		if x.Breakglass {
 			return ErrFixed
 		}
-		for _, q := range []string{"UPDATE account SET enrol=1, totp=x'' WHERE id=?", "DELETE FROM recovery_code WHERE account=?", "DELETE FROM device WHERE account=?", "DELETE FROM invitation WHERE account=?"} {
+		for _, q := range []string{"UPDATE account SET enrol=1, totp=x'' WHERE id=?", "DELETE FROM recovery_code WHERE account=?", "DELETE FROM passkey WHERE account=?", "DELETE FROM device WHERE account=?", "DELETE FROM invitation WHERE account=?"} {
 			if _, err := tx.ExecContext(ctx, q, id); err != nil {
 				return err
 			}

@@ -99,8 +99,17 @@ func (a *Accounts) StepUp(ctx context.Context, token, code string) (Stepped, err
 		return Stepped{}, err
 	}
 	out := Stepped{Token: rand.Text() + rand.Text()}
-	out.Recovery, err = a.confirm(ctx, s.User, code, func(tx *db.Tx) error {
-		res, err := tx.ExecContext(ctx, "UPDATE session SET hash=?, stepup=?, seen=? WHERE hash=?", tokenHash(out.Token), tx.Now.UnixMilli(), tx.Now.UnixMilli(), tokenHash(token))
+	out.Recovery, err = a.confirm(ctx, s.User, code, step(ctx, token, out.Token))
+	if err != nil {
+		return Stepped{}, fmt.Errorf("step up: %w", err)
+	}
+	return out, nil
+}
+
+// step gives a session a new token and notes that it is fresh.
+func step(ctx context.Context, token, fresh string) func(*db.Tx) error {
+	return func(tx *db.Tx) error {
+		res, err := tx.ExecContext(ctx, "UPDATE session SET hash=?, stepup=?, seen=? WHERE hash=?", tokenHash(fresh), tx.Now.UnixMilli(), tx.Now.UnixMilli(), tokenHash(token))
 		if err != nil {
 			return err
 		}
@@ -108,11 +117,7 @@ func (a *Accounts) StepUp(ctx context.Context, token, code string) (Stepped, err
 			return errors.Join(err, ErrSession)
 		}
 		return nil
-	})
-	if err != nil {
-		return Stepped{}, fmt.Errorf("step up: %w", err)
 	}
-	return out, nil
 }
 
 // confirm spends a fresh code of a person who is signed in and does what the

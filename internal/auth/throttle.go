@@ -13,9 +13,11 @@ import (
 	"farol/internal/db"
 )
 
-// # Design of the throttle
+// rule is how fast a lane of tries may go.
 //
-// It slows guesses down and keeps nobody out. Every try is counted before
+// # Design
+//
+// The throttle slows guesses down and keeps nobody out. Every try is counted before
 // anything is compared, so that tries made at once do not slip past the count;
 // a right answer takes its count back. A try runs in lanes:
 //

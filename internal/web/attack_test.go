@@ -39,7 +39,11 @@ func (h *house) everything() []string {
 
 // session is the value of the visitor's session cookie.
 func (v *visitor) session() string {
-	u, err := url.Parse(v.h.srv.URL)
+	address := v.h.srv.URL
+	if v.host != "" {
+		address = "https://" + v.host
+	}
+	u, err := url.Parse(address)
 	if err != nil {
 		v.h.t.Fatal(err)
 	}

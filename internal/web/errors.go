@@ -135,7 +135,7 @@ func (s *Server) whoGrants(ctx context.Context) []string {
 	}
 	var out []string
 	for _, u := range users {
-		if policy.May(policy.Subject{Grants: policy.GrantsOf(u.Role)}, policy.Accounts, s.d.Now()) {
+		if !u.Breakglass && policy.May(policy.Subject{Grants: policy.GrantsOf(u.Role)}, policy.Accounts, s.d.Now()) {
 			out = append(out, u.Shown)
 		}
 	}

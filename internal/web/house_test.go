@@ -302,6 +302,7 @@ type visitor struct {
 	h    *house
 	hc   *http.Client
 	head http.Header
+	host string // as the browser names the console, "" = its address
 }
 
 func (h *house) visitor() *visitor {
@@ -310,7 +311,7 @@ func (h *house) visitor() *visitor {
 		h.t.Fatal(err)
 	}
 	hc := &http.Client{Jar: jar, Transport: h.srv.Client().Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return &visitor{h, hc, http.Header{}}
+	return &visitor{h, hc, http.Header{}, ""}
 }
 
 // login opens a session for an account.
@@ -338,6 +339,7 @@ func (v *visitor) do(method, path string, form url.Values) answerOf {
 	for k, x := range v.head {
 		r.Header[k] = x
 	}
+	r.Host = v.host
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}

@@ -45,7 +45,7 @@ func codeOf(c echo.Context) string {
 
 func (s *Server) login(c echo.Context) error {
 	r, name, reason := c.Request(), strings.TrimSpace(c.FormValue("name")), strings.TrimSpace(c.FormValue("reason"))
-	o, err := s.d.Accounts.Login(r.Context(), auth.Try{Name: name, Password: c.FormValue("password"), Code: codeOf(c), Reason: reason[:min(len(reason), 2000)], Source: c.RealIP(), Agent: agent(r), Device: cookie(c, deviceCookie)})
+	o, err := s.d.Accounts.Login(r.Context(), auth.Try{Name: name, Password: c.FormValue("password"), Code: codeOf(c), Passkey: response(c), Reason: reason[:min(len(reason), 2000)], Source: c.RealIP(), Agent: agent(r), Device: cookie(c, deviceCookie)})
 	if err != nil {
 		return s.loginWrong(c, name, err)
 	}
@@ -57,7 +57,7 @@ func (s *Server) login(c echo.Context) error {
 	}
 	v.session = &o.Session
 	next := local(c.FormValue("next"))
-	err = errors.Join(s.note(c, audit.Event{Operation: "login", Object: "session/" + o.Session.ID, Outcome: "ok"}), s.recovered(c, o.Recovery))
+	err = errors.Join(s.note(c, audit.Event{Operation: "login", Object: "session/" + o.Session.ID, Outcome: "ok", Detail: factor(o.Passkey)}), s.recovered(c, o.Recovery))
 	if o.Session.User.Breakglass && err == nil {
 		err, next = s.glassBroken(c, reason), "/purpose?next="+url.QueryEscape(next)
 	}
@@ -69,6 +69,14 @@ func (s *Server) login(c echo.Context) error {
 		setCookie(c, deviceCookie, o.Device, int(auth.DeviceLife.Seconds()), http.SameSiteStrictMode)
 	}
 	return seeOther(c, next)
+}
+
+// factor says in the log that a passkey was the second factor.
+func factor(passkey bool) map[string]string {
+	if passkey {
+		return map[string]string{"factor": "passkey"}
+	}
+	return nil
 }
 
 // loginWrong is the one answer to every wrong name, password and code.
@@ -92,6 +100,12 @@ func (s *Server) loginWrong(c echo.Context, name string, err error) error {
 	object := "account/" + blind(name) // what was typed may be a password: the log gets its hash
 	if nerr := errors.Join(s.note(c, audit.Event{Operation: "login.failed", Object: object, Outcome: "denied"}), s.begun(c, err, object)); nerr != nil {
 		return nerr
+	}
+	if c.FormValue("ticket") != "" {
+		if slow == nil {
+			p.Problems[0] = ui.Problem{Text: w.t("passkey.wrong")}
+		}
+		return s.passkeyWrong(c, code, p.Problems[0])
 	}
 	return render(c, code, p)
 }
@@ -132,6 +146,9 @@ func (s *Server) askStepUp(c echo.Context) error {
 	}
 	p := templates.StepUp{Shell: s.shell(c, w.t("stepup.title"), ""), Next: r.URL.Path, Post: true}
 	var err error
+	if p.Ask, err = s.ownAsk(c); err != nil {
+		return err
+	}
 	if p.Kept, err = kept(c); err != nil {
 		return err
 	}
@@ -147,7 +164,7 @@ func kept(c echo.Context) ([]templates.Kept, error) {
 	}
 	var out []templates.Kept
 	for _, name := range sorted(form) {
-		if slices.Contains([]string{"totp", "recovery", "next", "again"}, name) || strings.Contains(name, "secret") || strings.Contains(name, "password") {
+		if slices.Contains([]string{"totp", "recovery", "ticket", "credential", "next", "again"}, name) || strings.Contains(name, "secret") || strings.Contains(name, "password") {
 			continue
 		}
 		for _, value := range form[name] {
@@ -168,13 +185,24 @@ func sorted(v url.Values) []string {
 
 func (s *Server) stepUpForm(c echo.Context) error {
 	w := s.words(c)
-	return render(c, http.StatusOK, templates.StepUp{Shell: s.shell(c, w.t("stepup.title"), ""), Next: local(c.QueryParam("next"))})
+	ask, err := s.ownAsk(c)
+	if err != nil {
+		return err
+	}
+	return render(c, http.StatusOK, templates.StepUp{Shell: s.shell(c, w.t("stepup.title"), ""), Next: local(c.QueryParam("next")), Ask: ask})
 }
 
 func (s *Server) stepUp(c echo.Context) error {
 	v, w := visitOf(c), s.words(c)
 	next, again := local(c.FormValue("next")), c.FormValue("again") == "post"
-	st, err := s.d.Accounts.StepUp(c.Request().Context(), v.token, codeOf(c))
+	ctx, r := c.Request().Context(), response(c)
+	var st auth.Stepped
+	var err error
+	if r.JSON != "" {
+		st, err = s.d.Accounts.StepUpPasskey(ctx, v.token, r)
+	} else {
+		st, err = s.d.Accounts.StepUp(ctx, v.token, codeOf(c))
+	}
 	var slow *auth.Slow
 	if errors.Is(err, auth.ErrCode) || errors.As(err, &slow) {
 		object := "session/" + v.session.ID
@@ -182,6 +210,9 @@ func (s *Server) stepUp(c echo.Context) error {
 			return nerr
 		}
 		p := templates.StepUp{Shell: s.shell(c, w.t("stepup.title"), ""), Next: next, Post: again, Problems: []ui.Problem{{Field: "totp", Text: w.t("stepup.wrong")}}}
+		if p.Ask, err = s.ownAsk(c); err != nil {
+			return err
+		}
 		code := http.StatusUnprocessableEntity
 		if slow != nil {
 			code = http.StatusTooManyRequests

@@ -195,7 +195,7 @@ func (s *Server) guard(a rights, h echo.HandlerFunc) echo.HandlerFunc {
 			return c.Redirect(http.StatusSeeOther, "/setup")
 		case !claimed && !a.open:
 			return c.Redirect(http.StatusSeeOther, "/setup")
-		case !claimed && path == "/login":
+		case !claimed && strings.HasPrefix(path, "/login"):
 			return c.Redirect(http.StatusSeeOther, "/setup")
 		case a.open:
 			return h(c)

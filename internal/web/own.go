@@ -52,7 +52,7 @@ func (s *Server) password(c echo.Context) error {
 		field, text = "password_new", w.t(id)
 		p.Own.NewErr = text
 	}
-	p.Problems = []ui.Problem{{Field: field, Text: text}}
+	p.Problems = append(p.Problems, ui.Problem{Field: field, Text: text})
 	return render(c, code, p)
 }
 

@@ -20,6 +20,8 @@ import (
 //	POST /setup/start     mode=full
 //	POST /login           name password totp|recovery next, reason for the break-glass account
 //	POST /stepup          totp|recovery next              with again=post the other fields go on to next
+//	both                  ticket credential               a passkey's answer in place of the code
+//	POST /settings/passkey ticket credential name         /settings/passkey/remove id
 //	POST /join/<token>    password totp                   200 with the recovery codes, once
 //	POST /settings/password password_old password_new totp
 //	POST /settings/recovery                               200 with the codes, once
@@ -81,6 +83,7 @@ func (s *Server) routes() []route {
 		{"POST", "/look", s.look, open},
 		{"GET", "/login", s.loginForm, open},
 		{"POST", "/login", s.login, open},
+		{"GET", "/login/passkey", s.passkeyLoginForm, open},
 		{"GET", "/join/:token", s.joinForm, open},
 		{"GET", "/join/:token/qr.png", s.joinQR, open},
 		{"POST", "/join/:token", s.joinAccept, open},
@@ -120,6 +123,9 @@ func (s *Server) routes() []route {
 		{"GET", "/settings/authenticator", s.authenticatorForm, signed.andFresh()},
 		{"GET", "/settings/authenticator/qr.png", s.authenticatorQR, signed.andFresh()},
 		{"POST", "/settings/authenticator", s.authenticator, signed.andFresh()},
+		{"GET", "/settings/passkey", s.passkeyForm, signed.andFresh()},
+		{"POST", "/settings/passkey", s.passkeyAdd, signed.andFresh()},
+		{"POST", "/settings/passkey/remove", s.passkeyRemove, signed.andFresh()},
 
 		{"GET", "/accounts", s.accounts, accounts},
 		{"POST", "/accounts/invite", s.accountInvite, accounts},

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -32,6 +33,17 @@ func (s *Server) settingsPage(c echo.Context) templates.Settings {
 	}
 	u := v.session.User
 	p.Own = templates.Own{Breakglass: u.Breakglass, Codes: u.Codes, Manage: policy.May(v.subject(), policy.Accounts, w.now)}
+	keys, err := s.d.Accounts.Passkeys(ctx, u.ID)
+	if err != nil {
+		p.Problems = append(p.Problems, ui.Problem{Text: s.broken(c, "passkeys", err).Broken})
+	}
+	for _, k := range keys {
+		used := w.t("accounts.never")
+		if !k.Used.IsZero() {
+			used = w.moment(k.Used).Text
+		}
+		p.Own.Passkeys = append(p.Own.Passkeys, templates.PasskeyRow{ID: strconv.FormatInt(k.ID, 10), Name: k.Name, Line: w.t("passkey.line", "host", k.Host, "since", w.moment(k.Created).Text, "used", used)})
+	}
 	return p
 }
 

@@ -1,0 +1,60 @@
+package appliance
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/webauthn"
+	"github.com/chromedp/chromedp"
+	"github.com/pquerna/otp/totp"
+
+	"farol/internal/auth"
+	"farol/internal/settings"
+)
+
+// TestAPasskeyWorksInABrowser makes one, signs in with it alone and steps up
+// with it, through the pages and their script in a real browser whose device
+// is a virtual one.
+func TestAPasskeyWorksInABrowser(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a browser")
+	}
+	base, a, _, _, _, _ := startHouse(t)
+	b := newBrowser(t, strings.Replace(base, "127.0.0.1", "localhost", 1)) // a browser has no passkeys under an address
+	secret, err := auth.NewSecret("maria")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := totp.GenerateCode(secret.Text, time.Now().Add(-30*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.accounts.Create(t.Context(), auth.NewAccount{Name: "maria", Role: "owner", Password: password, Secret: secret, Code: code}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.settings.Set(t.Context(), map[string]string{settings.SetupDone: "2026-11-23T00:00:00Z"}); err != nil {
+		t.Fatal(err)
+	}
+	b.secret, b.step = secret.Text, time.Now().Unix()/30-1
+	if _, err := chromedp.Call(b.ctx, webauthn.Enable, webauthn.EnableParams{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chromedp.Call(b.ctx, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{Protocol: webauthn.AuthenticatorProtocolCtap2,
+		Transport: webauthn.AuthenticatorTransportInternal, HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true}}); err != nil {
+		t.Fatal(err)
+	}
+	b.open("/login")
+	b.fill("/login", "button.primary", map[string]string{"name": "maria", "password": password, "totp": b.code()})
+	b.open("/settings/passkey")
+	b.fill("/settings/passkey", "button.primary", map[string]string{"name": "office computer"})
+	b.wants("office computer", "localhost")
+	b.run("sign out", chromedp.Click(`form[action="/logout"] button`))
+	b.wants("登入")
+	b.open("/login/passkey?next=/settings")
+	b.fill("/login", "button.primary", nil)
+	b.wants("office computer")
+	b.open("/stepup?next=/accounts")
+	b.run("step up", chromedp.Click(`form[action="/stepup"] [data-passkey]`))
+	b.wants("邀請同事")
+}
