@@ -133,3 +133,11 @@ func current(n NavItem) string {
 	}
 	return "true"
 }
+
+// dash stands where there is nothing to say.
+func dash(s string) string {
+	if s == "" {
+		return "–"
+	}
+	return s
+}

@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"farol/internal/access"
+	"farol/internal/approval"
 	"farol/internal/archive"
 	"farol/internal/audit"
 	"farol/internal/auth"
@@ -46,16 +48,20 @@ type Appliance struct {
 	control  *db.DB
 	settings *settings.Settings
 	accounts *auth.Accounts
-	claim    *auth.Claim
-	archive  *archive.Archive
-	audit    *audit.Log
-	logKey   string
-	catalog  *catalog.Catalog
-	watch    *watch.Watch
-	engine   *backup.Engine
-	verify   *verify.Verifier
-	door     *restore.Door
-	mended   []Mended // by this start; fixed after Open
+
+	access    *access.Book
+	approvals *approval.Book
+
+	claim   *auth.Claim
+	archive *archive.Archive
+	audit   *audit.Log
+	logKey  string
+	catalog *catalog.Catalog
+	watch   *watch.Watch
+	engine  *backup.Engine
+	verify  *verify.Verifier
+	door    *restore.Door
+	mended  []Mended // by this start; fixed after Open
 
 	damages chan archive.Damage
 
@@ -250,7 +256,8 @@ func (a *Appliance) openViews(ctx context.Context) (err error) {
 	}
 	a.verify = a.newVerifier()
 	a.door = restore.New(restore.Deps{Archive: a.archive, Audit: a.audit, Catalog: a.catalog, Connectors: byKind, People: a.engine.People(), Client: a.Client,
-		Operator: func(ctx context.Context) (string, error) { return a.settings.Get(ctx, settings.Operator) }, Readers: a.readers, LogKey: a.logKey, Log: a.log})
+		Operator: func(ctx context.Context) (string, error) { return a.settings.Get(ctx, settings.Operator) }, Readers: a.readers,
+		Eyes: restore.Eyes{Approvals: a.approvals, Access: a.access}, LogKey: a.logKey, Log: a.log})
 	return nil
 }
 

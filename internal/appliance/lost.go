@@ -3,6 +3,8 @@ package appliance
 import (
 	"context"
 	"errors"
+	"farol/internal/access"
+	"farol/internal/approval"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -131,6 +133,7 @@ func (a *Appliance) useControl(ctx context.Context, path string) (err error) {
 		return err
 	}
 	a.settings = settings.New(a.control, a.box)
+	a.access, a.approvals = access.New(a.control), approval.New(a.control, a.box)
 	a.accounts, err = auth.New(a.control, a.box, nil)
 	return err
 }

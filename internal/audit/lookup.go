@@ -242,15 +242,19 @@ func (l *Log) FindCommit(seq uint64) (int64, error) {
 	return es[0].Seq, nil
 }
 
-// LastCommit is the newest commit that has an entry, 0 before the first.
-func (l *Log) LastCommit() (uint64, error) {
-	es, _, err := l.List(Filter{Operation: OperationCommit}, 0, 1)
-	if err != nil || len(es) == 0 {
+// LastCommit is the newest commit that has an entry, 0 before the first. Lanes
+// that commit at the same time may enter theirs in another order, by a few.
+func (l *Log) LastCommit() (last uint64, err error) {
+	es, _, err := l.List(Filter{Operation: OperationCommit}, 0, 32)
+	if err != nil {
 		return 0, err
 	}
-	n, err := strconv.ParseUint(strings.TrimPrefix(es[0].Object, "commit/"), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("audit entry %d names no commit: %w", es[0].Seq, err)
+	for i := range es {
+		n, err := strconv.ParseUint(strings.TrimPrefix(es[i].Object, "commit/"), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("audit entry %d names no commit: %w", es[i].Seq, err)
+		}
+		last = max(last, n)
 	}
-	return n, nil
+	return last, nil
 }

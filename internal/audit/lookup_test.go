@@ -224,3 +224,19 @@ func BenchmarkManyEntries(b *testing.B) {
 	b.ReportMetric(float64(n)/verified.Seconds(), "verified/s")
 	b.ReportMetric(0, "ns/op")
 }
+
+func TestTheLastCommitIsTheHighestAlsoWhenLanesEnterOutOfOrder(t *testing.T) {
+	s, v, _ := testKeys(t)
+	l := fill(t, t.TempDir(), s, v, 0)
+	defer l.Close()
+	for _, n := range []int{1, 2, 5, 3, 4} {
+		if _, err := l.Append(t.Context(), Event{Actor: "system", Operation: OperationCommit, Object: fmt.Sprint("commit/", n), Outcome: "ok"}); err != nil {
+			t.Fatal(err)
+		}
+		if n == 4 {
+			if last, err := l.LastCommit(); err != nil || last != 5 {
+				t.Errorf("last commit %d, %v", last, err)
+			}
+		}
+	}
+}

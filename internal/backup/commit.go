@@ -196,7 +196,9 @@ func (e *Engine) row(rec *record.Record, loc record.Loc, index int, names func(d
 	if len(doc.Files) > len(rec.Blobs) {
 		row.State |= catalog.Incomplete
 	}
-	row.Class = policy.Classify(policy.Facts{Kind: rec.Kind, Private: private, DeptNames: names(rec.Dept), Title: doc.Title, Text: doc.Body})
+	facts := policy.Facts{Kind: rec.Kind, Private: private, DeptNames: names(rec.Dept), Title: doc.Title, Text: doc.Body}
+	row.Class = policy.Classify(facts)
+	row.State |= int(policy.RealmsOf(facts)) * catalog.Finance
 	if l, ok := conn.(connector.Learner); ok {
 		l.Learn(rec, e.people)
 	}

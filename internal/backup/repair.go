@@ -65,7 +65,7 @@ func (e *Engine) findWitnessed() error {
 	return err
 }
 
-var everything = record.Scope{All: true, Kinds: record.Kinds, Class: record.Secret, Private: true}
+var everything = record.Scope{All: true, Kinds: record.Kinds, Class: record.Secret, Realms: record.AllRealms, Private: true}
 
 // loadKnown fills the directory, the departments and the conversations from
 // what the archive holds, so that a restart needs no listing first.

@@ -19,6 +19,7 @@ const (
 	Incomplete             // an attachment could not be fetched yet
 	Describes              // the row describes its container, dept or person
 	Private                // of a 1:1 conversation
+	Finance                // of a closed circle, record.Finance; record.Personnel is the next bit
 )
 
 // Row is one record of a commit as the catalog takes it.

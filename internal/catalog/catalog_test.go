@@ -33,7 +33,7 @@ func open(t testing.TB, path string) *Catalog {
 	return c
 }
 
-var all = record.Scope{All: true, Kinds: record.Kinds, Class: record.Secret, Private: true}
+var all = record.Scope{All: true, Kinds: record.Kinds, Class: record.Secret, Realms: record.AllRealms, Private: true}
 
 func message(i int, dept int64, text string) Row {
 	raw := fmt.Appendf(nil, "%d %s", i, text)

@@ -198,6 +198,32 @@ func (c *Catalog) Select(ctx context.Context, s record.Scope, seq uint64, from, 
 	}
 }
 
+// Highest is the highest class among the items that [Catalog.Select] would
+// walk; [ErrNotFound] when there are none.
+func (c *Catalog) Highest(ctx context.Context, s record.Scope, seq uint64, from, to time.Time) (record.Class, error) {
+	cond, args := c.scope(s)
+	t, targs := asOf(seq)
+	args = append(args, targs...)
+	sqlText := "SELECT max(r.class) FROM rec r WHERE " + cond + " AND " + t
+	if !from.IsZero() {
+		sqlText += " AND (r.ms>=? OR (r.state & 4)<>0)"
+		args = append(args, from.UnixMilli())
+	}
+	if !to.IsZero() {
+		sqlText += " AND (r.ms<? OR (r.state & 4)<>0)"
+		args = append(args, to.UnixMilli())
+	}
+	var class sql.NullInt64
+	err := c.db.View(ctx, func(tx *db.Tx) error { return tx.QueryRowContext(ctx, sqlText, args...).Scan(&class) })
+	if err != nil {
+		return 0, fmt.Errorf("find the highest class: %w", err)
+	}
+	if !class.Valid {
+		return 0, ErrNotFound
+	}
+	return record.Class(class.Int64), nil
+}
+
 // Count is a number of items and bytes.
 type Count struct {
 	Kind    record.Kind

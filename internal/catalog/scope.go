@@ -6,7 +6,7 @@ import (
 	"farol/internal/record"
 )
 
-// where is the scope as SQL over rec r. Every query has it.
+// where is one alternative of a scope as SQL over rec r. Every query has it.
 func where(s record.Scope, containerIDs []int64) (string, []any) {
 	var sb strings.Builder
 	var args []any
@@ -31,6 +31,10 @@ func where(s record.Scope, containerIDs []int64) (string, []any) {
 	if !s.Private {
 		sb.WriteString(" AND (r.state & 8) = 0")
 	}
+	if closed := record.AllRealms &^ s.Realms; closed != 0 {
+		sb.WriteString(" AND (r.state & ?) = 0")
+		args = append(args, int(closed)*Finance)
+	}
 	if len(s.Containers) > 0 {
 		in("r.container", len(containerIDs), func(i int) any { return containerIDs[i] })
 	}
@@ -38,13 +42,28 @@ func where(s record.Scope, containerIDs []int64) (string, []any) {
 }
 
 func (c *Catalog) scope(s record.Scope) (string, []any) {
-	var ids []int64
-	for _, name := range s.Containers {
-		for _, k := range s.Kinds {
-			ids = append(ids, c.ContainerID(k, name))
+	var ors []string
+	var args []any
+	s.Each(func(o *record.Scope) {
+		if o.Nothing() {
+			return
 		}
+		var ids []int64
+		for _, name := range o.Containers {
+			for _, k := range o.Kinds {
+				ids = append(ids, c.ContainerID(k, name))
+			}
+		}
+		cond, more := where(*o, ids)
+		ors, args = append(ors, cond), append(args, more...)
+	})
+	switch len(ors) {
+	case 0:
+		return "0", nil
+	case 1:
+		return ors[0], args
 	}
-	return where(s, ids)
+	return "((" + strings.Join(ors, ") OR (") + "))", args
 }
 
 // ContainerID is the catalog's id of an upstream container.

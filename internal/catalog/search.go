@@ -57,10 +57,14 @@ func (c *Catalog) CountUpTo(ctx context.Context, s record.Scope, q Query, max in
 }
 
 func (c *Catalog) filter(s record.Scope, q *Query) (string, []any) {
-	if len(q.Dept) > 0 && s.All {
-		s.All, s.Depts = false, q.Dept
-	} else if len(q.Dept) > 0 {
-		s.Depts = intersect(s.Depts, q.Dept)
+	if len(q.Dept) > 0 {
+		s = s.Each(func(o *record.Scope) {
+			if o.All {
+				o.All, o.Depts = false, q.Dept
+			} else {
+				o.Depts = intersect(o.Depts, q.Dept)
+			}
+		})
 	}
 	cond, args := c.scope(s)
 	add := func(text string, v any) {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 
 	"farol/internal/record"
@@ -40,6 +41,33 @@ func Classify(f Facts) record.Class {
 		return record.Confidential
 	}
 	return record.Internal
+}
+
+// circles are the words in the names of departments, forms and files that make
+// a record part of a closed circle.
+var circles = []struct {
+	realm record.Realms
+	words []string
+}{
+	{record.Finance, []string{"財務", "财务", "會計", "会计", "出納", "出纳", "報銷", "报销", "付款", "請款", "请款", "發票", "发票", "finance", "accounting", "invoice", "payment", "reimburse", "expense",
+		"financeir", "contabilidade", "pagamento", "reembolso", "factura", "fatura"}},
+	{record.Personnel, []string{"人力資源", "人力资源", "人事", "薪酬", "薪資", "薪资", "工資", "工资", "調薪", "调薪", "勞動合同", "劳动合同", "績效", "绩效", "human resources", "payroll", "salary", "appraisal",
+		"recursos humanos", "salário", "vencimento", "avaliação de desempenho"}},
+}
+
+// RealmsOf says to which closed circles a record belongs: by its department and
+// those above it, and by its title. Words in the text do not: a message that
+// mentions a payment is not the payment.
+func RealmsOf(f Facts) (out record.Realms) {
+	if f.Kind == record.Contacts {
+		return 0
+	}
+	for _, c := range circles {
+		if containsAny(f.Title, c.words) || slices.ContainsFunc(f.DeptNames, func(n string) bool { return containsAny(n, c.words) }) {
+			out |= c.realm
+		}
+	}
+	return out
 }
 
 func containsAny(s string, words []string) bool {

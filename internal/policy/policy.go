@@ -22,22 +22,31 @@ const (
 	Search    Action = "search"
 	Export    Action = "export"  // take records out of the appliance
 	Restore   Action = "restore" // put records back into DingTalk
+	Approve   Action = "approve" // decide on what others ask for
 	Audit     Action = "audit"   // read and export the audit log
 	Accounts  Action = "accounts"
 )
 
-// Grant is a permission: departments × kinds × highest class × actions ×
-// purposes, until a time.
+// Actions lists them in the order of the tables.
+var Actions = []Action{Operate, Configure, Read, Search, Export, Restore, Approve, Audit, Accounts}
+
+// Content reports whether the action opens content: it then needs a purpose
+// and happens inside a scope.
+func (a Action) Content() bool { return a == Read || a == Search || a == Export || a == Restore }
+
+// Grant is a permission: departments × kinds × highest class × closed circles
+// × actions × purposes, until a time.
 type Grant struct {
-	Depts    []int64 // with all below them; nil with All
-	All      bool
-	Kinds    []record.Kind
-	Class    record.Class
-	Private  bool // 1:1 conversations, for a legal purpose only
-	Custody  bool // 1:1 conversations for every purpose: the machine's custodian, who moves records without reading them
-	Actions  []Action
-	Purposes []Purpose
-	Until    time.Time // zero: no end
+	Depts    []int64       `json:"depts,omitempty"` // with all below them; nil with All
+	All      bool          `json:"all,omitempty"`
+	Kinds    []record.Kind `json:"kinds,omitempty"`
+	Class    record.Class  `json:"class"`
+	Realms   record.Realms `json:"realms,omitempty"`  // closed circles that are open to it
+	Private  bool          `json:"private,omitempty"` // 1:1 conversations, for a legal purpose only
+	Custody  bool          `json:"-"`                 // 1:1 conversations for every purpose: the machine's custodian, who moves records without reading them
+	Actions  []Action      `json:"actions"`
+	Purposes []Purpose     `json:"purposes,omitempty"`
+	Until    time.Time     `json:"until,omitzero"` // zero: no end
 }
 
 // Purpose is why content is opened.
@@ -72,33 +81,20 @@ var ErrDenied = errors.New("not permitted")
 // ErrPurpose means that content was asked for without a purpose.
 var ErrPurpose = errors.New("a purpose is needed to read content")
 
-// Roles are the presets. "owner" is the account that claimed the appliance:
-// it may do everything, and everything it reads is in the audit log. "it" runs
-// the machine and never sees content.
-var Roles = map[string][]Grant{
-	"owner": {{All: true, Kinds: record.Kinds, Class: record.Secret, Private: true, Purposes: Purposes,
-		Actions: []Action{Operate, Configure, Read, Search, Export, Restore, Audit, Accounts}}},
-	"it":      {{All: true, Actions: []Action{Operate, Configure, Accounts}}},
-	"auditor": {{All: true, Actions: []Action{Audit, Operate}}},
-	"legal": {{All: true, Kinds: record.Kinds, Class: record.Confidential, Private: true,
-		Purposes: []Purpose{Investigation, Dispute, Request, Verification}, Actions: []Action{Read, Search, Export, Audit}}},
-}
-
-// Machine is what root on the appliance itself may do with the command line:
-// everything, for it holds the key anyway. Each act is in the audit log.
-var Machine = []Grant{{All: true, Kinds: record.Kinds, Class: record.Secret, Private: true, Custody: true, Purposes: Purposes,
-	Actions: []Action{Operate, Configure, Read, Search, Export, Restore, Audit, Accounts}}}
-
 // May reports whether the subject may do something at all.
 func May(s Subject, a Action, now time.Time) bool {
 	return slices.ContainsFunc(s.Grants, func(g Grant) bool { return g.live(now) && slices.Contains(g.Actions, a) })
 }
 
+// live reports whether the grant has not ended.
 func (g Grant) live(now time.Time) bool { return g.Until.IsZero() || now.Before(g.Until) }
 
 // Allow answers the scope inside which the subject may do a content action for
-// a purpose. It returns [ErrPurpose] or [ErrDenied] when there is none.
-// expand gives a department with all below it.
+// a purpose. It returns [ErrPurpose] or [ErrDenied] when there is none. expand
+// gives a department with all below it.
+//
+// Each grant is an alternative of its own: the class of one never meets the
+// departments of another.
 func Allow(s Subject, a Action, p Purpose, now time.Time, expand func([]int64) []int64) (record.Scope, error) {
 	if !May(s, a, now) {
 		return record.Scope{}, ErrDenied
@@ -111,14 +107,12 @@ func Allow(s Subject, a Action, p Purpose, now time.Time, expand func([]int64) [
 		if !g.live(now) || !slices.Contains(g.Actions, a) || !slices.Contains(g.Purposes, p) {
 			continue
 		}
-		// Grants are not joined: the widest that applies is used, so that a
-		// class of one grant never meets the departments of another.
-		sc := record.Scope{All: g.All, Kinds: g.Kinds, Class: g.Class, Private: g.Private && p.Legal() || g.Custody}
+		sc := record.Scope{All: g.All, Kinds: g.Kinds, Class: g.Class, Realms: g.Realms, Private: g.Private && p.Legal() || g.Custody}
 		if !g.All {
 			sc.Depts = expand(g.Depts)
 		}
-		if out.Nothing() || sc.All && !out.All || sc.All == out.All && len(sc.Depts) > len(out.Depts) {
-			out = sc
+		if !sc.Nothing() {
+			out = out.With(sc)
 		}
 	}
 	if out.Nothing() {

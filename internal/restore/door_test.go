@@ -116,7 +116,7 @@ func message(conv, id, author, text string, at time.Time, dept int64) record.Rec
 }
 
 func owner(p policy.Purpose) restore.Request {
-	return restore.Request{Subject: policy.Subject{Account: "maria", Role: "owner", Grants: policy.Roles["owner"]}, Purpose: p, Fresh: true}
+	return restore.Request{Subject: policy.Subject{Account: "maria", Role: "owner", Grants: policy.GrantsOf("owner")}, Purpose: p, Fresh: true}
 }
 
 func small(t *testing.T) *house {
@@ -156,7 +156,7 @@ func TestNoEntryNoContent(t *testing.T) {
 
 func TestTheDoorRefusesWithoutRightPurposeOrFreshCode(t *testing.T) {
 	h := small(t)
-	it := restore.Request{Subject: policy.Subject{Account: "it", Role: "it", Grants: policy.Roles["it"]}, Purpose: policy.Recovery, Fresh: true}
+	it := restore.Request{Subject: policy.Subject{Account: "it", Role: "it", Grants: policy.GrantsOf("it")}, Purpose: policy.Recovery, Fresh: true}
 	if _, err := h.Search(t.Context(), it, "報價", catalog.Query{Limit: 5}); !errors.Is(err, policy.ErrDenied) {
 		t.Errorf("it: %v", err)
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -24,6 +26,13 @@ type Selection struct {
 	Containers []int64       // catalog ids; empty: all
 	From, To   time.Time     // item time; zero = open
 	AsOf       uint64        // commit, 0 = now
+}
+
+// detail is what the log says of a selection.
+func (s Selection) detail(more map[string]string) map[string]string {
+	out := map[string]string{"kinds": fmt.Sprint(s.Kinds), "depts": fmt.Sprint(s.Depts), "containers": strconv.Itoa(len(s.Containers))}
+	maps.Copy(out, more)
+	return out
 }
 
 // Summary is what an export or restore came to.
@@ -48,36 +57,34 @@ type Sink interface {
 // narrow applies a selection to what the reader may see.
 func (d *Door) narrow(ctx context.Context, scope record.Scope, sel Selection) (record.Scope, error) {
 	if len(sel.Kinds) > 0 {
-		var kinds []record.Kind
-		for _, k := range sel.Kinds {
-			kinds = append(kinds, only(scope, k).Kinds...)
-		}
-		scope.Kinds = kinds
+		scope = only(scope, sel.Kinds...)
 	}
 	if len(sel.Depts) > 0 {
 		below := d.expand(ctx, sel.Depts)
-		if scope.All {
-			scope.All, scope.Depts = false, below
-		} else {
-			in := map[int64]bool{}
-			for _, x := range below {
-				in[x] = true
+		scope = scope.Each(func(o *record.Scope) {
+			if o.All {
+				o.All, o.Depts = false, below
+				return
 			}
 			var both []int64
-			for _, x := range scope.Depts {
-				if in[x] {
+			for _, x := range o.Depts {
+				if slices.Contains(below, x) {
 					both = append(both, x)
 				}
 			}
-			scope.Depts = both
-		}
+			o.Depts = both
+		})
 	}
-	for _, id := range sel.Containers {
-		info, err := d.d.Catalog.Container(ctx, scope, id, sel.AsOf)
-		if err != nil {
-			return scope, err
+	if len(sel.Containers) > 0 {
+		var chosen []string
+		for _, id := range sel.Containers {
+			info, err := d.d.Catalog.Container(ctx, scope, id, sel.AsOf)
+			if err != nil {
+				return scope, err
+			}
+			chosen = append(chosen, info.ID)
 		}
-		scope.Containers = append(scope.Containers, info.ID)
+		scope = scope.Each(func(o *record.Scope) { o.Containers = chosen })
 	}
 	if scope.Nothing() {
 		return scope, ErrEmpty
@@ -89,7 +96,11 @@ func (d *Door) narrow(ctx context.Context, scope record.Scope, sel Selection) (r
 // container, the attached files, a SHA-256 manifest over everything, and what
 // is needed to verify every line offline. progress may be nil.
 func (d *Door) Export(ctx context.Context, rq Request, sel Selection, lang i18n.Lang, sink Sink, progress func(items int64)) (Summary, error) {
-	scope, err := d.enterAt(ctx, rq, policy.Export, "export.run", "export", sel.AsOf, map[string]string{"kinds": fmt.Sprint(sel.Kinds), "depts": fmt.Sprint(sel.Depts), "containers": strconv.Itoa(len(sel.Containers))})
+	detail, err := d.agreed(ctx, rq, policy.Export, sel)
+	if err != nil {
+		return Summary{}, err
+	}
+	scope, err := d.enterAt(ctx, rq, policy.Export, "export.run", "export", sel.AsOf, sel.detail(detail))
 	if err != nil {
 		return Summary{}, err
 	}

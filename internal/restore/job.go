@@ -141,7 +141,11 @@ func (d *Door) StartRestore(ctx context.Context, rq Request, sel Selection) (*Jo
 	if client == nil {
 		return nil, ErrUnbound
 	}
-	scope, err := d.enterAt(ctx, rq, policy.Restore, "restore.request", "restore", sel.AsOf, map[string]string{"kinds": fmt.Sprint(sel.Kinds), "depts": fmt.Sprint(sel.Depts), "containers": strconv.Itoa(len(sel.Containers))})
+	detail, err := d.agreed(ctx, rq, policy.Restore, sel)
+	if err != nil {
+		return nil, err
+	}
+	scope, err := d.enterAt(ctx, rq, policy.Restore, "restore.request", "restore", sel.AsOf, sel.detail(detail))
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +229,7 @@ func hasPartial(items []JobItem) bool {
 
 // note writes what came of an act that was entered before.
 func (d *Door) note(ctx context.Context, rq Request, op, object, outcome string, hash record.Hash, detail map[string]string) (int64, error) {
-	ev := audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: op, Object: object, Purpose: string(rq.Purpose), Outcome: outcome, Detail: detail}
+	ev := audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: op, Object: object, Purpose: string(rq.Purpose), Approval: rq.Approval, Outcome: outcome, Detail: detail}
 	if !hash.IsZero() {
 		ev.Hash = hash.String()
 	}

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -41,6 +42,8 @@ type Request struct {
 	Source  string // network address
 	Purpose policy.Purpose
 	Fresh   bool // a code was given within the last five minutes
+
+	Approval string // what others agreed to, "" when nothing was asked
 }
 
 // Deps is what the door works with.
@@ -53,6 +56,7 @@ type Deps struct {
 	Client     func() *dingtalk.Client
 	Operator   func(context.Context) (string, error) // unionId for drive access
 	Readers    func(context.Context) ([]string, error)
+	Eyes       Eyes   // without them nobody is asked
 	LogKey     string // verifier key of the audit log, for proofs
 	Log        *slog.Logger
 	Now        func() time.Time
@@ -81,7 +85,7 @@ func New(d Deps) *Door {
 // opened. A refusal is an entry too.
 func (d *Door) enter(ctx context.Context, rq Request, a policy.Action, op, object string, detail map[string]string) (record.Scope, error) {
 	scope, err := policy.Allow(rq.Subject, a, rq.Purpose, d.d.Now(), func(ids []int64) []int64 { return d.expand(ctx, ids) })
-	ev := audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: op, Object: object, Purpose: string(rq.Purpose), Outcome: "ok", Detail: detail}
+	ev := audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: op, Object: object, Purpose: string(rq.Purpose), Approval: rq.Approval, Outcome: "ok", Detail: detail}
 	if errors.Is(err, policy.ErrPurpose) {
 		return scope, err // nothing was asked for yet: the page asks for the purpose
 	}
@@ -152,15 +156,16 @@ func (d *Door) Containers(ctx context.Context, rq Request, kind record.Kind, asO
 	return list, err
 }
 
-func only(s record.Scope, k record.Kind) record.Scope {
-	for _, x := range s.Kinds {
-		if x == k {
-			s.Kinds = []record.Kind{k}
-			return s
+func only(s record.Scope, kinds ...record.Kind) record.Scope {
+	return s.Each(func(o *record.Scope) {
+		var both []record.Kind
+		for _, k := range kinds {
+			if slices.Contains(o.Kinds, k) {
+				both = append(both, k)
+			}
 		}
-	}
-	s.Kinds = nil
-	return s
+		o.Kinds = both
+	})
 }
 
 // Item is a record version opened for a person.

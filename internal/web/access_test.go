@@ -40,10 +40,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 	if err := h.mach.FinishSetup(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for role := range policy.Roles {
+	for _, preset := range policy.Roles {
+		role := preset.Name
 		h.account("x-"+role, role)
 		v := h.login("x-" + role)
-		sub := policy.Subject{Role: role, Grants: policy.Roles[role]}
+		sub := policy.Subject{Role: role, Grants: policy.GrantsOf(role)}
 		for _, r := range h.routes() {
 			if r.access.open || r.method != "GET" || strings.HasPrefix(r.path, "/events/") {
 				continue

@@ -75,7 +75,7 @@ func (h *house) named(k record.Kind) catalog.ContainerInfo {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	list, err := h.d.Door.Containers(h.t.Context(), restore.Request{Subject: policy.Subject{Account: "test", Grants: policy.Roles["owner"]}, Purpose: policy.Verification}, k, 0)
+	list, err := h.d.Door.Containers(h.t.Context(), restore.Request{Subject: policy.Subject{Account: "test", Grants: policy.GrantsOf("owner")}, Purpose: policy.Verification}, k, 0)
 	if err != nil {
 		h.t.Fatal(err)
 	}

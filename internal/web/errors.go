@@ -9,6 +9,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"farol/internal/access"
+	"farol/internal/approval"
 	"farol/internal/audit"
 	"farol/internal/auth"
 	"farol/internal/backup"
@@ -54,10 +56,13 @@ func answerTo(err error, l i18n.Lang) answer {
 	var slow *auth.Slow
 	var said *i18n.Error
 	var he *echo.HTTPError
+	if code, id := approvalAnswer(err); code != 0 {
+		return answer{code: code, id: "error.approval", text: l.T(id)}
+	}
 	switch {
 	case errors.Is(err, policy.ErrDenied):
 		return answer{code: http.StatusForbidden, id: "error.403"}
-	case errors.Is(err, restore.ErrNotFound), errors.Is(err, audit.ErrNotFound), errors.Is(err, watch.ErrGone), errors.Is(err, auth.ErrUnknown):
+	case errors.Is(err, approval.ErrNotFound), errors.Is(err, access.ErrNotFound), errors.Is(err, restore.ErrNotFound), errors.Is(err, audit.ErrNotFound), errors.Is(err, watch.ErrGone), errors.Is(err, auth.ErrUnknown):
 		return answer{code: http.StatusNotFound, id: "error.404"}
 	case errors.Is(err, auth.ErrLink):
 		return answer{code: http.StatusNotFound, id: "join.bad"}
@@ -130,7 +135,7 @@ func (s *Server) whoGrants(ctx context.Context) []string {
 	}
 	var out []string
 	for _, u := range users {
-		if !u.Breakglass && policy.May(policy.Subject{Grants: policy.Roles[u.Role]}, policy.Accounts, s.d.Now()) {
+		if !u.Breakglass && policy.May(policy.Subject{Grants: policy.GrantsOf(u.Role)}, policy.Accounts, s.d.Now()) {
 			out = append(out, u.Shown)
 		}
 	}

@@ -20,6 +20,8 @@ import (
 	"github.com/pquerna/otp/totp"
 	"golang.org/x/mod/sumdb/note"
 
+	"farol/internal/access"
+	"farol/internal/approval"
 	"farol/internal/archive"
 	"farol/internal/audit"
 	"farol/internal/auth"
@@ -244,11 +246,12 @@ func newHouse(t *testing.T) *house {
 	rctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- engine.Run(rctx) }()
-	door := restore.New(restore.Deps{Archive: arch, Audit: log, Catalog: cat, Connectors: byKind, People: engine.People(), Client: func() *dingtalk.Client { return client },
+	given, asked := access.New(control), approval.New(control, box)
+	door := restore.New(restore.Deps{Eyes: restore.Eyes{Approvals: asked, Access: given}, Archive: arch, Audit: log, Catalog: cat, Connectors: byKind, People: engine.People(), Client: func() *dingtalk.Client { return client },
 		Operator: func(ctx context.Context) (string, error) { return set.Get(ctx, settings.Operator) }, Readers: func(context.Context) ([]string, error) { return nil, nil }, LogKey: vkey, Now: h.clock.now})
 	h.mach = &machine{h: h, rules: Rules{7, 90, 731, 3653, 3, 6}, claim: auth.NewClaim(), archive: arch, health: Health{Places: []Place{{Path: "/data", Total: 1000, Free: 900, Used: 50}}}}
 	h.alarms = watch.New(watch.Deps{Control: control, Archive: arch, Audit: log, Catalog: cat, Box: box, Now: h.clock.now})
-	h.Server, err = New(Deps{Watch: h.alarms, Accounts: accounts, Door: door, Engine: engine, Settings: set, Audit: log, Catalog: cat, Machine: h.mach, Now: h.clock.now, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
+	h.Server, err = New(Deps{Access: given, Approvals: asked, Watch: h.alarms, Accounts: accounts, Door: door, Engine: engine, Settings: set, Audit: log, Catalog: cat, Machine: h.mach, Now: h.clock.now, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
 	must(err)
 	h.srv = httptest.NewTLSServer(h.Handler())
 	t.Cleanup(func() {
@@ -391,13 +394,16 @@ func (a answerOf) lacks(t *testing.T, parts ...string) answerOf {
 }
 
 // logged counts the audit entries of an operation.
-func (h *house) logged(op string) int {
+func (h *house) logged(op string) int { return len(h.said(op)) }
+
+// said are the entries of an operation, newest first.
+func (h *house) said(op string) []audit.Entry {
 	h.t.Helper()
 	es, _, err := h.d.Audit.List(audit.Filter{Operation: op}, 0, 1000)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return len(es)
+	return es
 }
 
 // consent lets everybody of the simulator agree, as on DingTalk's page.
@@ -463,7 +469,7 @@ func (h *house) backedUp() {
 // someContainer is a container of a kind with the text of one of its items.
 func (h *house) someContainer(k record.Kind) (catalog.ContainerInfo, string) {
 	h.t.Helper()
-	rq := restore.Request{Subject: policy.Subject{Account: "test", Grants: policy.Roles["owner"]}, Purpose: policy.Verification}
+	rq := restore.Request{Subject: policy.Subject{Account: "test", Grants: policy.GrantsOf("owner")}, Purpose: policy.Verification}
 	list, err := h.d.Door.Containers(h.t.Context(), rq, k, 0)
 	if err != nil {
 		h.t.Fatal(err)

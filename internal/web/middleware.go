@@ -31,6 +31,7 @@ const (
 type visit struct {
 	token   string
 	session *auth.Session // nil without one
+	grants  []policy.Grant
 	lang    i18n.Lang
 	theme   string
 	number  string // request id, for the log and the error page
@@ -51,7 +52,7 @@ func (v *visit) subject() policy.Subject {
 		return policy.Subject{}
 	}
 	u := v.session.User
-	return policy.Subject{Account: u.Name, Role: u.Role, Grants: policy.Roles[u.Role]}
+	return policy.Subject{Account: u.Name, Role: u.Role, Grants: v.grants}
 }
 
 // request is the visit as the door out takes it.
@@ -117,6 +118,9 @@ func (s *Server) arrive(next echo.HandlerFunc) echo.HandlerFunc {
 			switch {
 			case err == nil:
 				v.session = &sess
+				if v.grants, err = s.d.Access.Of(r.Context(), sess.User.ID, sess.User.Role, s.d.Now()); err != nil {
+					return err
+				}
 				if l, ok := i18n.Parse(sess.User.Lang); ok {
 					v.lang = l
 				}
@@ -178,7 +182,7 @@ func (s *Server) headers(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // guard lets a request through to a route, or says what is missing.
-func (s *Server) guard(a access, h echo.HandlerFunc) echo.HandlerFunc {
+func (s *Server) guard(a rights, h echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		ctx, v := c.Request().Context(), visitOf(c)
 		claimed, err := s.isClaimed(ctx)

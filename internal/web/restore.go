@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -92,6 +93,9 @@ func (s *Server) restorePage(c echo.Context, x wish, step int) (templates.Restor
 		}
 		return p, nil
 	}
+	if p.Others, err = s.others(c); err != nil {
+		return p, err
+	}
 	p.Targets = []ui.Choice{{Value: "zip", Label: w.t("restore.zip"), Hint: w.t("restore.zip.hint"), On: true}}
 	if f.bound {
 		p.Targets = append(p.Targets, ui.Choice{Value: "dingtalk", Label: w.t("restore.dingtalk"), Hint: w.t("restore.dingtalk.hint")})
@@ -134,7 +138,7 @@ func (s *Server) restorePoints(c echo.Context, p *templates.RestoreNew, x wish) 
 // restoreRun starts what the form asks for: a zip to take away, or giving back
 // into DingTalk. It never overwrites anything.
 func (s *Server) restoreRun(c echo.Context) error {
-	ctx, w, rq := c.Request().Context(), s.words(c), s.request(c)
+	w, rq := s.words(c), s.request(c)
 	x := readWish(c)
 	sel, problems := x.selection(w)
 	target := c.FormValue("target")
@@ -149,16 +153,27 @@ func (s *Server) restoreRun(c echo.Context) error {
 		p.Problems = problems
 		return render(c, http.StatusUnprocessableEntity, p)
 	}
-	if target == "dingtalk" {
+	err := s.carryOut(c, rq, sel, target == "dingtalk", or(x.kind, "all"))
+	var u *restore.Unagreed
+	if errors.As(err, &u) {
+		return s.askOthers(c, x, u)
+	}
+	return err
+}
+
+// carryOut gives a selection back into DingTalk, or as a zip to take away.
+func (s *Server) carryOut(c echo.Context, rq restore.Request, sel restore.Selection, intoDingTalk bool, name string) error {
+	ctx := c.Request().Context()
+	if intoDingTalk {
 		j, err := s.d.Door.StartRestore(ctx, rq, sel)
 		if err != nil {
 			return err
 		}
 		return seeOther(c, "/restore/job/"+j.Snapshot().ID)
 	}
-	body := &lateZip{c: c, name: "farol-" + or(x.kind, "all") + "-" + s.d.Now().In(i18n.Macau).Format("20060102-1504") + ".zip"}
+	body := &lateZip{c: c, name: "farol-" + name + "-" + s.d.Now().In(i18n.Macau).Format("20060102-1504") + ".zip"}
 	z := restore.NewZip(body)
-	_, err := s.d.Door.Export(ctx, rq, sel, w.l, z, nil)
+	_, err := s.d.Door.Export(ctx, rq, sel, visitOf(c).lang, z, nil)
 	if err == nil {
 		err = z.Close()
 	}

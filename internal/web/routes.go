@@ -38,18 +38,20 @@ import (
 //	POST /points/rules    all daily weekly monthly from to   POST /points/<id>/hold reason, /points/<id>/unhold
 //	GET  /search          q kind dept from to in before
 //	POST /alarms/<id>     note
-//	POST /restore/run     kind dept container as_of from to target=zip|dingtalk
+//	POST /restore/run     kind dept container as_of from to target=zip|dingtalk reason (when others have to agree)
+//	POST /access/give     account dept… circle=finance|personnel… until reason   POST /access/<id>/end, /access/<id>/review
+//	POST /inbox/<id>/decide word=yes|no note   POST /inbox/<id>/run, /inbox/<id>/withdraw
 //	GET  /api/progress, /api/status                       the figures of the pages as JSON
 
 // route is one line of the console's table of contents: what an auditor reads.
 type route struct {
 	method, path string
 	handler      echo.HandlerFunc
-	access       access
+	access       rights
 }
 
-// access is who may use a route.
-type access struct {
+// rights say who may use a route.
+type rights struct {
 	name    string        // shown by the route test and to an auditor
 	action  policy.Action // needed, "" when none
 	open    bool          // without a session
@@ -59,18 +61,18 @@ type access struct {
 }
 
 var (
-	open   = access{name: "open", open: true}
-	claim  = access{name: "claim", open: true, claim: true}
-	signed = access{name: "signed in"}
+	open   = rights{name: "open", open: true}
+	claim  = rights{name: "claim", open: true, claim: true}
+	signed = rights{name: "signed in"}
 )
 
-func may(a policy.Action) access { return access{name: string(a), action: a} }
+func may(a policy.Action) rights { return rights{name: string(a), action: a} }
 
 // forContent asks for a purpose first.
-func (a access) forContent() access { a.name += ", purpose"; a.content = true; return a }
+func (a rights) forContent() rights { a.name += ", purpose"; a.content = true; return a }
 
 // andFresh asks for a fresh code first.
-func (a access) andFresh() access { a.name += ", fresh code"; a.fresh = true; return a }
+func (a rights) andFresh() rights { a.name += ", fresh code"; a.fresh = true; return a }
 
 func (s *Server) routes() []route {
 	accounts := may(policy.Accounts).andFresh()
@@ -179,6 +181,17 @@ func (s *Server) routes() []route {
 		{"GET", "/restore/job/:id", s.restoreJob, may(policy.Restore).forContent()},
 		{"POST", "/restore/cancel/:id", s.restoreCancel, may(policy.Restore).forContent()},
 		{"GET", "/events/restore/:id", s.restoreEvents, may(policy.Restore).forContent()},
+
+		{"GET", "/access", s.accessList, may(policy.Accounts)},
+		{"POST", "/access/give", s.accessGive, may(policy.Accounts).andFresh()},
+		{"POST", "/access/:id/end", s.accessEnd, may(policy.Accounts).andFresh()},
+		{"POST", "/access/:id/review", s.accessReview, may(policy.Accounts).andFresh()},
+
+		{"GET", "/inbox", s.inbox, signed},
+		{"GET", "/inbox/:id", s.ask, signed},
+		{"POST", "/inbox/:id/decide", s.askDecide, may(policy.Approve).andFresh()},
+		{"POST", "/inbox/:id/withdraw", s.askWithdraw, signed},
+		{"POST", "/inbox/:id/run", s.askRun, signed.andFresh()},
 
 		{"GET", "/audit", s.auditList, may(policy.Audit)},
 		{"POST", "/audit/verify", s.auditVerify, may(policy.Audit)},

@@ -202,7 +202,7 @@ func (f *facts) say(w words) templates.Say {
 // todos is what waits for the person who asks: what stands, then his own.
 func (s *Server) todos(c echo.Context, f *facts) []templates.Todo {
 	v, w := visitOf(c), s.words(c)
-	out := f.todos(w, v.subject())
+	out := append(s.inboxTodos(c, w), f.todos(w, v.subject())...)
 	if u := v.session.User; u.Codes == 0 && !u.Breakglass {
 		out = append(out, templates.Todo{State: ui.Signal, Icon: "key-round", Title: w.t("todo.codes"), Text: w.t("todo.codes.text"), Action: w.t("todo.codes.do"), Href: "/settings#codes"})
 	}

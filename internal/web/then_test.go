@@ -28,7 +28,7 @@ func TestAStateOfThePastIsShownOnEveryPageUntilTheReaderGoesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	box, _ := h.someContainer(record.Chat)
-	rq := restore.Request{Subject: policy.Subject{Account: "test", Grants: policy.Roles["owner"]}, Purpose: policy.Verification}
+	rq := restore.Request{Subject: policy.Subject{Account: "test", Grants: policy.GrantsOf("owner")}, Purpose: policy.Verification}
 	page, err := h.d.Door.Page(t.Context(), rq, catalog.PageQuery{Container: box.CatalogID, Limit: 50})
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,8 @@ import (
 	"github.com/labstack/echo/v4"
 	"golang.org/x/sync/errgroup"
 
+	"farol/internal/access"
+	"farol/internal/approval"
 	"farol/internal/audit"
 	"farol/internal/auth"
 	"farol/internal/backup"
@@ -38,8 +40,12 @@ type Deps struct {
 	Catalog  *catalog.Catalog
 	Watch    *watch.Watch
 	Machine  Machine
-	Log      *slog.Logger
-	Now      func() time.Time
+
+	Access    *access.Book
+	Approvals *approval.Book
+
+	Log *slog.Logger
+	Now func() time.Time
 }
 
 // Server is the console.

@@ -24,8 +24,8 @@ func TestEveryValueHasItsWord(t *testing.T) {
 			ids = append(ids, prefix+v)
 		}
 	}
-	for role := range policy.Roles {
-		add("role.", role)
+	for _, r := range policy.Roles {
+		add("role.", r.Name)
 	}
 	for _, p := range policy.Purposes {
 		add("purpose.", string(p), string(p)+".hint")
