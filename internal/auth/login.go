@@ -98,9 +98,6 @@ func wrong(err error, began bool) error {
 func (a *Accounts) open(ctx context.Context, c account, p proof, lanes []lane, t Try, reason string) (Opened, error) {
 	now := a.now()
 	o := Opened{Token: rand.Text() + rand.Text(), Recovery: p.code != "", Passkey: p.passkey != 0}
-	if !strings.HasPrefix(lanes[0].key, "device:") {
-		o.Device = rand.Text() + rand.Text()
-	}
 	err := a.db.Update(ctx, func(tx *db.Tx) error {
 		if err := a.spend(ctx, tx, c.ID, p); err != nil {
 			return err
@@ -115,7 +112,14 @@ func (a *Accounts) open(ctx context.Context, c account, p proof, lanes []lane, t
 		if err := refund(ctx, tx, lanes); err != nil {
 			return err
 		}
-		device := or(o.Device, t.Device)
+		device, known := t.Device, 0
+		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM device WHERE hash=? AND account=?", tokenHash(device), c.ID).Scan(&known); err != nil {
+			return err
+		}
+		if known == 0 { // never a token that a browser brings of itself
+			device = rand.Text() + rand.Text()
+			o.Device = device
+		}
 		if _, err := tx.ExecContext(ctx, "INSERT INTO device(hash,account,seen) VALUES(?,?,?) ON CONFLICT(hash,account) DO UPDATE SET seen=excluded.seen", tokenHash(device), c.ID, now.UnixMilli()); err != nil {
 			return err
 		}
@@ -133,13 +137,6 @@ func (a *Accounts) open(ctx context.Context, c account, p proof, lanes []lane, t
 	})
 	o.Session = Session{User: c.User, ID: shortID(o.Token), Created: now, Seen: now, StepUp: now, Source: t.Source, Agent: t.Agent}
 	return o, err
-}
-
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // DeviceLife is how long a browser is remembered after its last login.

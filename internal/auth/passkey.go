@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -280,56 +279,4 @@ func (a *Accounts) AskPasskey(site Site) (Rite, error) {
 		return Rite{}, fmt.Errorf("ask for a passkey: %w", err)
 	}
 	return a.riteOf(options, rite{site: site, data: *data})
-}
-
-// answered is a right answer of a passkey.
-type answered struct {
-	account  int64
-	verified bool // the device has checked its owner: a finger, a face, a PIN
-	proof    proof
-}
-
-// check verifies an answer. Whatever is wrong with it is [ErrPasskey]. The
-// ticket is spent either way.
-func (a *Accounts) check(ctx context.Context, r Response) (out answered, err error) {
-	x, ok := a.rites.take(a.now(), r.Ticket)
-	if !ok || x.account != 0 {
-		return out, ErrPasskey
-	}
-	w, err := party(x.site)
-	if err != nil {
-		return out, err
-	}
-	parsed, err := protocol.ParseCredentialRequestResponseBytes([]byte(r.JSON))
-	if err != nil {
-		return out, ErrPasskey
-	}
-	h := &holder{}
-	err = a.db.View(ctx, func(tx *db.Tx) error {
-		err := tx.QueryRowContext(ctx, "SELECT p.id, a.id FROM passkey p JOIN account a ON a.id=p.account WHERE p.credential=? AND p.host=? AND a.disabled=0 AND a.enrol=0", parsed.RawID, x.site.Host).Scan(&out.proof.passkey, &h.ID)
-		if err != nil {
-			return errors.Join(ErrPasskey, err)
-		}
-		h.keys, err = a.keysOf(ctx, tx, h.ID, x.site.Host)
-		return err
-	})
-	if errors.Is(err, ErrPasskey) {
-		return out, ErrPasskey
-	} else if err != nil {
-		return out, fmt.Errorf("read passkeys: %w", err)
-	}
-	_, k, err := w.ValidatePasskeyLogin(func(id, handle []byte) (webauthn.User, error) {
-		if !bytes.Equal(handle, h.WebAuthnID()) {
-			return nil, ErrPasskey
-		}
-		return h, nil
-	}, x.data, parsed)
-	if err != nil || k.Authenticator.CloneWarning { // two devices count on: one of them is a copy
-		return out, ErrPasskey
-	}
-	if out.proof.data, err = json.Marshal(k); err != nil {
-		return out, fmt.Errorf("write a passkey: %w", err)
-	}
-	out.account, out.verified = h.ID, parsed.Response.AuthenticatorData.Flags.HasUserVerified()
-	return out, nil
 }
