@@ -10,6 +10,7 @@ import (
 
 	"farol/internal/audit"
 	"farol/internal/auth"
+	"farol/internal/policy"
 	"farol/templates"
 	"farol/templates/ui"
 )
@@ -217,7 +218,8 @@ var errAnswered = errors.New("answered")
 
 func (s *Server) accountRole(c echo.Context) error {
 	role := strings.TrimSpace(c.FormValue("role"))
-	return s.managed(c, "role.change", "role", map[string]string{"role": role}, func(id int64, act auth.Act) error {
+	known, _ := policy.RoleOf(role) // what was typed may be anything: the log names presets only
+	return s.managed(c, "role.change", "role", map[string]string{"role": or(known.Name, "none")}, func(id int64, act auth.Act) error {
 		if !s.covers(visitOf(c).subject(), role) {
 			return errAbove
 		}
