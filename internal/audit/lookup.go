@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -112,18 +114,14 @@ func (x *lookup) add(ctx context.Context, entries []Entry) error {
 			return err
 		}
 		defer put.Close()
-		ref, err := tx.PrepareContext(ctx, "INSERT INTO entry_ref(ref, seq) VALUES(?,?) ON CONFLICT DO NOTHING")
-		if err != nil {
-			return err
-		}
-		defer ref.Close()
+		var refs [][2]int64
 		for i := range entries {
 			e := &entries[i]
 			if e.Seq < next {
 				continue
 			}
 			if e.Seq > next {
-				return nil // a gap: whoever asks fills it first
+				break // a gap: whoever asks fills it first
 			}
 			row := []any{e.Seq, e.Time.UnixMilli(), x.blind("actor", e.Actor), x.blind("op", e.Operation), x.outcome(e.Outcome), x.purpose(e.Purpose)}
 			if e.Expired != nil {
@@ -133,18 +131,35 @@ func (x *lookup) add(ctx context.Context, entries []Entry) error {
 				return err
 			}
 			for _, r := range e.Refs() {
-				if _, err := ref.ExecContext(ctx, x.blind("object", r), e.Seq); err != nil {
-					return err
-				}
+				refs = append(refs, [2]int64{x.blind("object", r), e.Seq})
 			}
 			next++
 		}
-		return nil
+		return putRefs(ctx, tx, refs)
 	})
 	if err != nil {
 		return fmt.Errorf("take entries into the audit lookup: %w", err)
 	}
 	x.next = next
+	return nil
+}
+
+// refsAtOnce is how many references one statement takes in: a statement of its
+// own for each took most of the time of an append.
+const refsAtOnce = 64
+
+// putRefs writes references in the order of the index.
+func putRefs(ctx context.Context, tx *db.Tx, refs [][2]int64) error {
+	slices.SortFunc(refs, func(a, b [2]int64) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) })
+	for part := range slices.Chunk(refs, refsAtOnce) {
+		args := make([]any, 0, 2*len(part))
+		for _, r := range part {
+			args = append(args, r[0], r[1])
+		}
+		if _, err := tx.ExecContext(ctx, "INSERT INTO entry_ref(ref, seq) VALUES(?,?)"+strings.Repeat(",(?,?)", len(part)-1)+" ON CONFLICT DO NOTHING", args...); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
