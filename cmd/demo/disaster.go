@@ -14,7 +14,7 @@ import (
 )
 
 func (w *world) purpose(ctx context.Context, p *person, why string) error {
-	_, err := p.post(ctx, "/purpose", url.Values{"purpose": {why}, "next": {"/"}})
+	_, err := p.post(ctx, "/purpose", url.Values{"purpose": {why}, "title": {"smoke: " + why}, "next": {"/"}})
 	return err
 }
 

@@ -28,6 +28,7 @@ import (
 	"farol/internal/dingtalk"
 	"farol/internal/i18n"
 	"farol/internal/keys"
+	"farol/internal/matter"
 	"farol/internal/record"
 	"farol/internal/replica"
 	"farol/internal/restore"
@@ -49,6 +50,7 @@ type Appliance struct {
 	accounts  *auth.Accounts
 	access    *access.Book
 	approvals *approval.Book
+	matters   *matter.Register
 	claim     *auth.Claim
 	archive   *archive.Archive
 	audit     *audit.Log

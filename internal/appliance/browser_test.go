@@ -259,7 +259,7 @@ func TestAPersonWalksTheMainJobInABrowser(t *testing.T) {
 
 	b.open("/archive/chat")
 	b.run("say why", chromedp.Click(`input[name="purpose"][value="recovery"]`))
-	b.fill("/purpose", "button[type=submit]", nil)
+	b.fill("/purpose", "button[type=submit]", map[string]string{"title": "誤刪的對話"})
 	b.open("/archive/chat")
 	b.run("open a conversation", chromedp.Click(`main a[href^="/archive/chat/"]`), chromedp.Sleep(300*time.Millisecond), chromedp.WaitReady("body"))
 	text, word := someMessage(t, a)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"farol/internal/access"
 	"farol/internal/approval"
+	"farol/internal/matter"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -133,7 +134,7 @@ func (a *Appliance) useControl(ctx context.Context, path string) (err error) {
 		return err
 	}
 	a.settings = settings.New(a.control, a.box)
-	a.access, a.approvals = access.New(a.control), approval.New(a.control, a.box)
+	a.access, a.approvals, a.matters = access.New(a.control), approval.New(a.control, a.box), matter.New(a.control, a.box)
 	a.accounts, err = auth.New(a.control, a.box, nil)
 	return err
 }

@@ -229,7 +229,7 @@ func hasPartial(items []JobItem) bool {
 
 // note writes what came of an act that was entered before.
 func (d *Door) note(ctx context.Context, rq Request, op, object, outcome string, hash record.Hash, detail map[string]string) (int64, error) {
-	ev := audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: op, Object: object, Purpose: string(rq.Purpose), Approval: rq.Approval, Outcome: outcome, Detail: detail}
+	ev := audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: op, Object: object, Purpose: string(rq.Purpose), Approval: rq.Approval, Outcome: outcome, Detail: rq.detail(detail)}
 	if !hash.IsZero() {
 		ev.Hash = hash.String()
 	}

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -43,7 +44,18 @@ type Request struct {
 	Purpose policy.Purpose
 	Fresh   bool // a code was given within the last five minutes
 
+	Matter   string // number of the registered reason
 	Approval string // what others agreed to, "" when nothing was asked
+}
+
+// detail adds the registered reason to what an entry says.
+func (rq Request) detail(d map[string]string) map[string]string {
+	if rq.Matter == "" {
+		return d
+	}
+	out := map[string]string{"matter": rq.Matter}
+	maps.Copy(out, d)
+	return out
 }
 
 // Deps is what the door works with.
@@ -85,7 +97,7 @@ func New(d Deps) *Door {
 // opened. A refusal is an entry too.
 func (d *Door) enter(ctx context.Context, rq Request, a policy.Action, op, object string, detail map[string]string) (record.Scope, error) {
 	scope, err := policy.Allow(rq.Subject, a, rq.Purpose, d.d.Now(), func(ids []int64) []int64 { return d.expand(ctx, ids) })
-	ev := audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: op, Object: object, Purpose: string(rq.Purpose), Approval: rq.Approval, Outcome: "ok", Detail: detail}
+	ev := audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: op, Object: object, Purpose: string(rq.Purpose), Approval: rq.Approval, Outcome: "ok", Detail: rq.detail(detail)}
 	if errors.Is(err, policy.ErrPurpose) {
 		return scope, err // nothing was asked for yet: the page asks for the purpose
 	}

@@ -59,8 +59,8 @@ func TestADepartmentIsGivenByTwoPeopleAndTakenAwayAtOnce(t *testing.T) {
 	it.post(ask+"/run").wants(t, 303)
 	it.post(ask+"/run").wants(t, 409)
 
-	head.post("/purpose", "purpose", "dispute", "next", "/archive").wants(t, 422) // not a purpose of his
-	head.post("/purpose", "purpose", "handover", "next", "/archive").wants(t, 303)
+	head.post("/purpose", "purpose", "dispute", "title", "供應商訴訟案", "next", "/archive").wants(t, 422) // not a purpose of his
+	head.post("/purpose", "purpose", "handover", "title", "供應商訴訟案", "next", "/archive").wants(t, 303)
 	head.get(path(mine.CatalogID)).wants(t, 200, escaped(mine.Title))
 	head.get(path(other.CatalogID)).wants(t, 404)
 	head.get("/archive/chat").wants(t, 200, escaped(mine.Title)).lacks(t, escaped(other.Title))

@@ -41,7 +41,7 @@ func TestAnAlarmIsShownExplainedAndAnswered(t *testing.T) {
 	v.get("/alarms/1").wants(t, 200, title, "名稱只讓", `name="note"`).lacks(t, escaped(box.Title), "/archive/chat/"+strconv.FormatInt(box.CatalogID, 10))
 	m := h.login("maria")
 	m.get("/alarms/1").wants(t, 200, "/archive/chat/"+strconv.FormatInt(box.CatalogID, 10)+"?as_of=2").lacks(t, escaped(box.Title))
-	m.post("/purpose", "purpose", "investigation", "next", "/alarms/1").wants(t, 303)
+	m.post("/purpose", "purpose", "investigation", "title", "供應商訴訟案", "next", "/alarms/1").wants(t, 303)
 	viewed := h.logged("view")
 	m.get("/alarms/1").wants(t, 200, escaped(box.Title)).lacks(t, "名稱只讓")
 	if h.logged("view") != viewed+1 {

@@ -15,6 +15,7 @@ import (
 	"farol/internal/auth"
 	"farol/internal/backup"
 	"farol/internal/i18n"
+	"farol/internal/matter"
 	"farol/internal/policy"
 	"farol/internal/restore"
 	"farol/internal/watch"
@@ -62,7 +63,7 @@ func answerTo(err error, l i18n.Lang) answer {
 	switch {
 	case errors.Is(err, policy.ErrDenied):
 		return answer{code: http.StatusForbidden, id: "error.403"}
-	case errors.Is(err, approval.ErrNotFound), errors.Is(err, access.ErrNotFound), errors.Is(err, restore.ErrNotFound), errors.Is(err, audit.ErrNotFound), errors.Is(err, watch.ErrGone), errors.Is(err, auth.ErrUnknown):
+	case errors.Is(err, approval.ErrNotFound), errors.Is(err, access.ErrNotFound), errors.Is(err, matter.ErrNotFound), errors.Is(err, restore.ErrNotFound), errors.Is(err, audit.ErrNotFound), errors.Is(err, watch.ErrGone), errors.Is(err, auth.ErrUnknown):
 		return answer{code: http.StatusNotFound, id: "error.404"}
 	case errors.Is(err, auth.ErrLink):
 		return answer{code: http.StatusNotFound, id: "join.bad"}

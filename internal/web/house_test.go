@@ -34,6 +34,7 @@ import (
 	"farol/internal/dingtalk/simulator"
 	"farol/internal/i18n"
 	"farol/internal/keys"
+	"farol/internal/matter"
 	"farol/internal/policy"
 	"farol/internal/record"
 	"farol/internal/restore"
@@ -251,7 +252,7 @@ func newHouse(t *testing.T) *house {
 		Operator: func(ctx context.Context) (string, error) { return set.Get(ctx, settings.Operator) }, Readers: func(context.Context) ([]string, error) { return nil, nil }, LogKey: vkey, Now: h.clock.now})
 	h.mach = &machine{h: h, rules: Rules{7, 90, 731, 3653, 3, 6}, claim: auth.NewClaim(), archive: arch, health: Health{Places: []Place{{Path: "/data", Total: 1000, Free: 900, Used: 50}}}}
 	h.alarms = watch.New(watch.Deps{Control: control, Archive: arch, Audit: log, Catalog: cat, Box: box, Now: h.clock.now})
-	h.Server, err = New(Deps{Access: given, Approvals: asked, Watch: h.alarms, Accounts: accounts, Door: door, Engine: engine, Settings: set, Audit: log, Catalog: cat, Machine: h.mach, Now: h.clock.now, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
+	h.Server, err = New(Deps{Access: given, Approvals: asked, Matters: matter.New(control, box), Watch: h.alarms, Accounts: accounts, Door: door, Engine: engine, Settings: set, Audit: log, Catalog: cat, Machine: h.mach, Now: h.clock.now, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
 	must(err)
 	h.srv = httptest.NewTLSServer(h.Handler())
 	t.Cleanup(func() {

@@ -18,7 +18,7 @@ func TestAnExportNeedsAnotherPersonAndHappensOnceAsAgreed(t *testing.T) {
 	box, _ := h.someContainer(record.Chat)
 	fields := []string{"kind", "chat", "container", strconv.FormatInt(box.CatalogID, 10), "target", "zip"}
 	maria := h.login("maria")
-	maria.post("/purpose", "purpose", "dispute", "next", "/")
+	maria.post("/purpose", "purpose", "dispute", "title", "供應商訴訟案", "next", "/")
 
 	maria.get("/inbox").wants(t, 200, "目前沒有其他人可以同意")
 	alone := maria.post("/restore/run", fields...).wants(t, 200)
@@ -57,7 +57,7 @@ func TestAnExportNeedsAnotherPersonAndHappensOnceAsAgreed(t *testing.T) {
 	lei.post(path+"/run").wants(t, 409, "這與已同意的內容不同")
 	chan1.post(path+"/run").wants(t, 409)
 	maria.get("/").wants(t, 200, "您的要求已獲同意")
-	maria.post("/purpose", "purpose", "handover", "next", "/") // what was agreed to is for a dispute, whatever the bar says now
+	maria.post("/purpose", "purpose", "handover", "title", "供應商訴訟案", "next", "/") // what was agreed to is for a dispute, whatever the bar says now
 	zip := maria.post(path+"/run").wants(t, 200)
 	if !strings.HasPrefix(zip.body, "PK") {
 		t.Fatalf("%.100q", zip.body)

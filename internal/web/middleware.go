@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -32,6 +33,7 @@ type visit struct {
 	token   string
 	session *auth.Session // nil without one
 	grants  []policy.Grant
+	matter  string // number of the matter that is declared
 	lang    i18n.Lang
 	theme   string
 	number  string // request id, for the log and the error page
@@ -58,7 +60,7 @@ func (v *visit) subject() policy.Subject {
 // request is the visit as the door out takes it.
 func (s *Server) request(c echo.Context) restore.Request {
 	v := visitOf(c)
-	return restore.Request{Subject: v.subject(), Session: v.session.ID, Source: c.RealIP(), Purpose: policy.Purpose(v.session.Purpose), Fresh: v.session.FreshAt(s.d.Now())}
+	return restore.Request{Subject: v.subject(), Session: v.session.ID, Source: c.RealIP(), Purpose: policy.Purpose(v.session.Purpose), Matter: v.matter, Fresh: v.session.FreshAt(s.d.Now())}
 }
 
 func (s *Server) router() *echo.Echo {
@@ -119,6 +121,9 @@ func (s *Server) arrive(next echo.HandlerFunc) echo.HandlerFunc {
 			case err == nil:
 				v.session = &sess
 				if v.grants, err = s.d.Access.Of(r.Context(), sess.User.ID, sess.User.Role, s.d.Now()); err != nil {
+					return err
+				}
+				if err := s.declared(c, v); err != nil {
 					return err
 				}
 				if l, ok := i18n.Parse(sess.User.Lang); ok {
@@ -273,6 +278,9 @@ func (s *Server) event(c echo.Context, ev audit.Event) audit.Event {
 		ev.Actor, ev.Role, ev.Session = v.session.User.Name, v.session.User.Role, v.session.ID
 		if ev.Purpose == "" {
 			ev.Purpose = v.session.Purpose
+			if v.matter != "" {
+				ev.Detail = withMatter(ev.Detail, v.matter)
+			}
 		}
 	}
 	if ev.Actor == "" {
@@ -280,4 +288,10 @@ func (s *Server) event(c echo.Context, ev audit.Event) audit.Event {
 	}
 	ev.Source = c.RealIP()
 	return ev
+}
+
+func withMatter(d map[string]string, number string) map[string]string {
+	out := map[string]string{"matter": number}
+	maps.Copy(out, d)
+	return out
 }

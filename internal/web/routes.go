@@ -29,7 +29,7 @@ import (
 //	POST /accounts/invite name shown role                 200 with the link, once
 //	POST /accounts/<id>/role role, /disable, /enable, /end, /reset lost=1
 //	POST /accounts/breakglass                             200 with the envelope, once
-//	POST /purpose         purpose next
+//	POST /purpose         purpose title basis next, or matter next   POST /matters/<number>/close
 //	POST /scope           include… save=1, or include… toggle=<dept>:<kind>
 //	POST /backup/start    mode=full|incremental           POST /backup/cancel, /backup/pause paused=0|1
 //	POST /storage/add     kind=dir|s3|sftp name path host bucket region user secret host_key ca plain=1 country filing
@@ -181,6 +181,9 @@ func (s *Server) routes() []route {
 		{"GET", "/restore/job/:id", s.restoreJob, may(policy.Restore).forContent()},
 		{"POST", "/restore/cancel/:id", s.restoreCancel, may(policy.Restore).forContent()},
 		{"GET", "/events/restore/:id", s.restoreEvents, may(policy.Restore).forContent()},
+
+		{"GET", "/matters", s.matters, may(policy.Audit)},
+		{"POST", "/matters/:number/close", s.matterClose, may(policy.Audit).andFresh()},
 
 		{"GET", "/access", s.accessList, may(policy.Accounts)},
 		{"POST", "/access/give", s.accessGive, may(policy.Accounts).andFresh()},

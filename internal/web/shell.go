@@ -35,7 +35,7 @@ func (s *Server) shell(c echo.Context, title, here string) templates.Shell {
 var done = map[string]bool{"scope": true, "schedule": true, "paused": true, "resumed": true, "started": true, "cancelled": true, "look": true, "offsite": true, "verify": true,
 	"rules": true, "held": true, "unheld": true, "place": true, "placeverify": true, "placeretire": true, "session": true, "purpose": true, "logcheck": true, "alarm": true,
 	"role": true, "disabled": true, "enabled": true, "ended": true, "withdrawn": true, "password": true, "authenticator": true, "passkey": true, "nopasskey": true,
-	"asked": true, "decided": true, "unasked": true, "given": true, "given.ended": true, "reviewed": true}
+	"asked": true, "decided": true, "unasked": true, "given": true, "given.ended": true, "matterclosed": true, "reviewed": true}
 
 func toast(w words, id string) *templates.Toast {
 	if !done[id] {
@@ -75,7 +75,7 @@ func (s *Server) nav(w words, sub policy.Subject, here string) []templates.NavIt
 	add(can(policy.Restore), "nav.restore", "life-buoy", "/restore")
 	add(can(policy.Approve) || can(policy.Export) || can(policy.Restore), "nav.inbox", "inbox", "/inbox")
 	add(can(policy.Operate), "nav.assurance", "anchor", "/assurance", item("nav.integrity", "/assurance"), item("nav.alarms", "/alarms"))
-	add(can(policy.Audit), "nav.compliance", "scale", "/audit", item("nav.audit", "/audit"))
+	add(can(policy.Audit), "nav.compliance", "scale", "/audit", item("nav.audit", "/audit"), item("nav.matters", "/matters"))
 	var own []templates.NavItem
 	if can(policy.Accounts) {
 		own = append(own, item("nav.own", "/settings"), item("accounts.title", "/accounts"), item("nav.access", "/access"))

@@ -22,7 +22,7 @@ func TestAStateOfThePastIsShownOnEveryPageUntilTheReaderGoesBack(t *testing.T) {
 	h.account("maria", "owner")
 	h.backedUp()
 	v := h.login("maria")
-	v.post("/purpose", "purpose", "dispute", "next", "/archive/chat").wants(t, 303)
+	v.post("/purpose", "purpose", "dispute", "title", "供應商訴訟案", "next", "/archive/chat").wants(t, 303)
 	last, err := h.d.Catalog.Applied(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestATimeFindsTheLastCommitUpToIt(t *testing.T) {
 		t.Fatalf("%d commits with records", len(with))
 	}
 	v := h.login("maria")
-	v.post("/purpose", "purpose", "dispute", "next", "/archive/chat").wants(t, 303)
+	v.post("/purpose", "purpose", "dispute", "title", "供應商訴訟案", "next", "/archive/chat").wants(t, 303)
 	for _, seq := range []uint64{with[0], with[len(with)/2], with[len(with)-1]} {
 		minute := h.timeOf(seq).In(i18n.Macau).Truncate(time.Minute)
 		least, _ := walk(minute.Add(time.Minute))

@@ -25,6 +25,7 @@ import (
 	"farol/internal/auth"
 	"farol/internal/backup"
 	"farol/internal/catalog"
+	"farol/internal/matter"
 	"farol/internal/restore"
 	"farol/internal/settings"
 	"farol/internal/watch"
@@ -43,6 +44,7 @@ type Deps struct {
 
 	Access    *access.Book
 	Approvals *approval.Book
+	Matters   *matter.Register
 
 	Log *slog.Logger
 	Now func() time.Time
