@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"strconv"
@@ -43,10 +44,13 @@ func BenchmarkEventsCommitted(b *testing.B) {
 	done := make(chan error, 1)
 	go func() { done <- t.sim.Traffic(ctx, perSecond) }()
 	var worst Lag
+	began := time.Now()
 	tick := time.NewTicker(10 * time.Second) // the meter keeps the last thousand
 	defer tick.Stop()
 	look := func() {
-		if l := t.Lag(); l.P99 > worst.P99 {
+		l := t.Lag()
+		fmt.Fprintf(os.Stderr, "  %4.0f s: p50 %d ms, p99 %d ms\n", time.Since(began).Seconds(), l.P50.Milliseconds(), l.P99.Milliseconds())
+		if l.P99 > worst.P99 {
 			worst = l
 		}
 	}
