@@ -4,8 +4,8 @@ import "strings"
 
 // refKeys are the keys of Detail that hold references: what an entry is about
 // beside its object. A value is one id, or several with commas between. Asked
-// for as "dept/12", "person/…", "record/…", "container/…".
-var refKeys = []string{"dept", "person", "record", "container"}
+// for as "dept/12", "person/…", "record/…", "container/…", "matter/…".
+var refKeys = []string{"dept", "person", "record", "container", "matter"}
 
 // maxRefs bounds what one entry can be found by: an entry about more says how
 // many in its detail, and is about the whole.

@@ -94,7 +94,7 @@ func (w words) law(l audit.Law) string {
 }
 
 // abouts are what an entry can be about beside its object.
-var abouts = []string{"record", "container", "dept", "person", "session"}
+var abouts = []string{"record", "container", "dept", "person", "session", "matter"}
 
 // auditFilter reads the question in the address.
 func (s *Server) auditFilter(c echo.Context, p *templates.AuditList) (f audit.Filter, ok bool) {

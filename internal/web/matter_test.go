@@ -48,6 +48,11 @@ func TestEveryLookNamesARegisteredMatterThatIsOpen(t *testing.T) {
 	recovery := h.said("matter.open")[0].Object[len("matter/"):]
 	lei.post("/purpose", "matter", recovery, "next", "/").wants(t, 422, "沒有這個有效事項") // legal may not recover
 
+	es, _, err := h.d.Audit.List(audit.Filter{Object: "matter/" + number}, 0, 100)
+	if err != nil || len(es) < 4 { // opened, declared twice, looked at by both
+		t.Errorf("%d entries are found by the matter, %v", len(es), err)
+	}
+	rui.get("/audit?object=matter%2F"+number).wants(t, 200, "lei1")
 	rui.get("/matters").wants(t, 200, number, "供應商訴訟案", "第 6 條")
 	maria.post("/purpose", "matter", number, "next", "/").wants(t, 303)
 	rui.post("/matters/"+number+"/close").wants(t, 303)
