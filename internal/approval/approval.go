@@ -192,9 +192,10 @@ func (b *Book) Decide(ctx context.Context, id, who string, yes bool, note string
 }
 
 // Use takes what was agreed to, once: who asked carries out exactly the
-// payload that the others saw. It returns [ErrWaiting], [ErrClosed],
-// [ErrOther] or [ErrNotFound].
-func (b *Book) Use(ctx context.Context, id, who string, what What, payload []byte) error {
+// payload that the others saw. need is how many have to agree today: what a
+// selection holds may have grown since it was asked for. It returns
+// [ErrWaiting], [ErrClosed], [ErrOther] or [ErrNotFound].
+func (b *Book) Use(ctx context.Context, id, who string, what What, need int, payload []byte) error {
 	err := b.db.Update(ctx, func(tx *db.Tx) error {
 		r, err := b.get(ctx, tx, id)
 		if err != nil {
@@ -208,6 +209,8 @@ func (b *Book) Use(ctx context.Context, id, who string, what What, payload []byt
 			return ErrWaiting
 		case r.State != Agreed:
 			return ErrClosed
+		case r.Need < need:
+			return ErrOther
 		}
 		_, err = tx.ExecContext(ctx, "UPDATE approval SET closed=?, at=? WHERE id=?", Used, tx.Now.UnixMilli(), id)
 		return err
@@ -250,8 +253,22 @@ func (b *Book) Get(ctx context.Context, id string) (r Request, err error) {
 
 // List returns up to limit requests, newest first.
 func (b *Book) List(ctx context.Context, limit int) (out []Request, err error) {
+	return b.list(ctx, "", limit)
+}
+
+// Pending returns the requests that wait or are agreed to, newest first: what
+// every page asks for, however many have ended.
+func (b *Book) Pending(ctx context.Context) (out []Request, err error) {
+	return b.list(ctx, "WHERE closed='' AND expires>?", 100)
+}
+
+func (b *Book) list(ctx context.Context, where string, limit int) (out []Request, err error) {
 	err = b.db.View(ctx, func(tx *db.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT id FROM approval ORDER BY asked DESC, id LIMIT ?", limit)
+		args := []any{limit}
+		if where != "" {
+			args = []any{tx.Now.UnixMilli(), limit}
+		}
+		rows, err := tx.QueryContext(ctx, "SELECT id FROM approval "+where+" ORDER BY asked DESC, id LIMIT ?", args...)
 		if err != nil {
 			return err
 		}

@@ -65,7 +65,7 @@ func TestNobodyDecidesOnHisOwnRequestNorTwice(t *testing.T) {
 			t.Errorf("%s: %v", again, err)
 		}
 	}
-	if err := b.Use(t.Context(), r.ID, "maria", Export, r.Payload); !errors.Is(err, ErrWaiting) {
+	if err := b.Use(t.Context(), r.ID, "maria", Export, 1, r.Payload); !errors.Is(err, ErrWaiting) {
 		t.Error(err)
 	}
 	if got, err = b.Decide(t.Context(), r.ID, "wong", true, ""); err != nil || got.State != Agreed || len(got.Decisions) != 2 || got.Decisions[0].Note != "同意" {
@@ -87,15 +87,21 @@ func TestWhatWasAgreedToIsCarriedOutOnceAndUnchanged(t *testing.T) {
 		what    What
 		payload string
 	}{{"chan", Export, `{"dept":7}`}, {"maria", Restore, `{"dept":7}`}, {"maria", Export, `{"dept":8}`}} {
-		if err := b.Use(t.Context(), r.ID, try.who, try.what, []byte(try.payload)); !errors.Is(err, ErrOther) {
+		if err := b.Use(t.Context(), r.ID, try.who, try.what, 1, []byte(try.payload)); !errors.Is(err, ErrOther) {
 			t.Errorf("%+v: %v", try, err)
 		}
+	}
+	if err := b.Use(t.Context(), r.ID, "maria", Export, 2, r.Payload); !errors.Is(err, ErrOther) {
+		t.Errorf("one agreed where two have to by now: %v", err)
+	}
+	if p, err := b.Pending(t.Context()); err != nil || len(p) != 1 {
+		t.Error(p, err)
 	}
 	var used atomic.Int64
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if err := b.Use(t.Context(), r.ID, "maria", Export, []byte(`{"dept":7}`)); err == nil {
+			if err := b.Use(t.Context(), r.ID, "maria", Export, 1, []byte(`{"dept":7}`)); err == nil {
 				used.Add(1)
 			} else if !errors.Is(err, ErrClosed) {
 				t.Error(err)
@@ -103,6 +109,9 @@ func TestWhatWasAgreedToIsCarriedOutOnceAndUnchanged(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	if p, err := b.Pending(t.Context()); err != nil || len(p) != 0 {
+		t.Error(p, err)
+	}
 	if used.Load() != 1 {
 		t.Errorf("used %d times", used.Load())
 	}
@@ -127,7 +136,7 @@ func TestARequestEndsByRefusalWithdrawalAndTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.pass(Waits)
-	if err := b.Use(t.Context(), agreed.ID, "maria", Export, agreed.Payload); !errors.Is(err, ErrClosed) {
+	if err := b.Use(t.Context(), agreed.ID, "maria", Export, 1, agreed.Payload); !errors.Is(err, ErrClosed) {
 		t.Error("agreed to, and used too late:", err)
 	}
 	c.pass(Deciding)

@@ -107,5 +107,5 @@ func (d *Door) agreed(ctx context.Context, rq Request, a policy.Action, sel Sele
 	if rq.Approval == "" {
 		return nil, &Unagreed{What: what, Need: need, Class: class, Payload: payload}
 	}
-	return nil, d.d.Eyes.Approvals.Use(ctx, rq.Approval, rq.Subject.Account, what, payload)
+	return nil, d.d.Eyes.Approvals.Use(ctx, rq.Approval, rq.Subject.Account, what, need, payload)
 }

@@ -208,6 +208,9 @@ func (s *Server) askWithdraw(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if !strings.EqualFold(r.By, visitOf(c).session.User.Name) {
+		return approval.ErrNotFound // and no entry that says it was withdrawn
+	}
 	if err := s.note(c, audit.Event{Operation: asks[r.What].ask, Object: "approval/" + r.ID, Approval: r.ID, Outcome: "denied", Detail: map[string]string{"withdrawn": "1"}}); err != nil {
 		return err
 	}
@@ -251,7 +254,7 @@ func (s *Server) giveAgreed(c echo.Context, r *approval.Request) error {
 	if !policy.May(visitOf(c).subject(), policy.Accounts, s.d.Now()) {
 		return &denied{policy.Accounts}
 	}
-	if err := s.d.Approvals.Use(c.Request().Context(), r.ID, visitOf(c).session.User.Name, r.What, r.Payload); err != nil {
+	if err := s.d.Approvals.Use(c.Request().Context(), r.ID, visitOf(c).session.User.Name, r.What, 1, r.Payload); err != nil {
 		return err
 	}
 	err := s.give(c, g, r.ID)
@@ -267,7 +270,7 @@ func (s *Server) giveAgreed(c echo.Context, r *approval.Request) error {
 // inboxTodos are the requests that wait for the reader.
 func (s *Server) inboxTodos(c echo.Context, w words) []templates.Todo {
 	v := visitOf(c)
-	list, err := s.d.Approvals.List(c.Request().Context(), 100)
+	list, err := s.d.Approvals.Pending(c.Request().Context())
 	if err != nil {
 		s.d.Log.WarnContext(c.Request().Context(), "list requests", "err", err)
 		return nil

@@ -74,6 +74,11 @@ func TestAnExportNeedsAnotherPersonAndHappensOnceAsAgreed(t *testing.T) {
 
 	back := maria.post("/restore/run", append(fields, "reason", "再要一份副本")...).wants(t, 303)
 	path = strings.TrimSuffix(back.to, "?done=asked")
+	n = h.logged("export.request")
+	chan1.post(path+"/withdraw").wants(t, 404)
+	if h.logged("export.request") != n {
+		t.Error("the log says another one withdrew it")
+	}
 	maria.post(path+"/withdraw").wants(t, 303)
 	chan1.post(path+"/decide", "word", "yes").wants(t, 409, "這項要求已結束")
 	maria.post(path+"/run").wants(t, 409)
