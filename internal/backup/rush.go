@@ -17,15 +17,16 @@ import (
 // wait than can be read at once, the messages that events name are read by
 // name, fifty a call over all conversations, and made durable first; the
 // conversations are read on from their cursors afterwards, which finds what no
-// event told of.
+// event told of. So it is with a conversation that a listing is walking, which
+// may take minutes.
 
 const (
 	crowd     = 8                // conversations that are read on at once without hurry
 	laterWait = 30 * time.Second // what a crowd left is read on after this
 )
 
-// rush reads by name what a crowd of events named, postpones reading on, and
-// returns what has to be followed now.
+// rush reads by name what a crowd of events, or those of a conversation that
+// is being walked, named, postpones reading on, and returns what has to be followed now.
 func (e *Engine) rush(ctx context.Context, env *connector.Env, h *hints, ts []*todo) (left []*todo, err error) {
 	e.mu.Lock()
 	depts := e.depts
@@ -45,18 +46,17 @@ func (e *Engine) rush(ctx context.Context, env *connector.Env, h *hints, ts []*t
 				n++
 			}
 		}
-		c, ok := e.kinds[kind].(connector.Namer)
-		if !ok || n <= crowd {
-			left = append(left, ts...)
-			continue
-		}
+		c, named := e.kinds[kind].(connector.Namer)
 		ts = slices.DeleteFunc(ts, func(t *todo) bool {
-			if len(t.fresh) > 0 {
+			if named && len(t.fresh) > 0 && (n > crowd || e.beingRead(kind, t.hint.Container)) {
 				return false
 			}
-			left = append(left, t) // nothing named: followed as always
+			left = append(left, t)
 			return true
 		})
+		if len(ts) == 0 {
+			continue
+		}
 		err := e.rushKind(ctx, env, c, kind, ts, chosen)
 		if err != nil && ctx.Err() != nil {
 			return nil, err
