@@ -25,6 +25,7 @@ import (
 	"farol/internal/auth"
 	"farol/internal/backup"
 	"farol/internal/catalog"
+	"farol/internal/kit"
 	"farol/internal/matter"
 	"farol/internal/restore"
 	"farol/internal/settings"
@@ -45,6 +46,7 @@ type Deps struct {
 	Access    *access.Book
 	Approvals *approval.Book
 	Matters   *matter.Register
+	Kit       *kit.Book
 
 	Log *slog.Logger
 	Now func() time.Time
