@@ -73,6 +73,7 @@ type house struct {
 	srv    *httptest.Server
 	kept   map[string]auth.Secret
 	above  string // address of the simulator
+	dir    string // of the databases
 }
 
 // machine is a stand-in for the appliance. It answers from its fields.
@@ -224,7 +225,7 @@ func newHouse(t *testing.T) *house {
 	upstream := httptest.NewServer(sim)
 	root, err := keys.New()
 	must(err)
-	h := &house{t: t, above: upstream.URL, clock: &clock{}, sim: sim, kept: map[string]auth.Secret{}}
+	h := &house{t: t, dir: dir, above: upstream.URL, clock: &clock{}, sim: sim, kept: map[string]auth.Secret{}}
 	control, err := db.Open(ctx, filepath.Join(dir, "control.db"), db.Control, h.clock.now)
 	must(err)
 	box := keys.NewBox(root.Derive("control"))

@@ -34,6 +34,7 @@ type visit struct {
 	session *auth.Session // nil without one
 	grants  []policy.Grant
 	matter  string // number of the matter that is declared
+	agreed  string // the request others agreed to, while it is carried out
 	lang    i18n.Lang
 	theme   string
 	number  string // request id, for the log and the error page
@@ -291,6 +292,9 @@ func (s *Server) event(c echo.Context, ev audit.Event) audit.Event {
 	}
 	if ev.Actor == "" {
 		ev.Actor = "unknown"
+	}
+	if ev.Approval == "" && v.agreed != "" {
+		ev.Approval = v.agreed
 	}
 	ev.Source = c.RealIP()
 	return ev

@@ -41,6 +41,7 @@ import (
 //	POST /alarms/<id>     note
 //	POST /restore/run     kind dept container as_of from to target=zip|dingtalk reason (when others have to agree)
 //	POST /access/give     account dept… circle=finance|personnel… until reason   POST /access/<id>/end, /access/<id>/review
+//	forms that another person has to agree to are answered with a page that asks for a reason: POST /inbox/ask ticket reason
 //	POST /inbox/<id>/decide word=yes|no note   POST /inbox/<id>/run, /inbox/<id>/withdraw
 //	GET  /api/progress, /api/status                       the figures of the pages as JSON
 
@@ -199,6 +200,7 @@ func (s *Server) routes() []route {
 
 		{"GET", "/inbox", s.inbox, signed},
 		{"GET", "/inbox/:id", s.ask, signed},
+		{"POST", "/inbox/ask", s.deedAsk, signed.andFresh()},
 		{"POST", "/inbox/:id/decide", s.askDecide, may(policy.Approve).andFresh()},
 		{"POST", "/inbox/:id/withdraw", s.askWithdraw, signed},
 		{"POST", "/inbox/:id/run", s.askRun, signed.andFresh()},

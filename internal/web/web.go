@@ -66,6 +66,7 @@ type Server struct {
 	claims    map[string]claimed // browsers that typed the set-up code
 	enrolling map[int64]claimed  // accounts about to change their authenticator
 	pending   map[string]pending // consents under way, by DingTalk's state
+	unasked   map[string]unasked // deeds that want a reason, by ticket
 	checked   checkedLog         // the last check of the audit log
 	facts     facts              // at most two seconds old
 }
@@ -78,7 +79,7 @@ func New(d Deps) (*Server, error) {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{d: d, readTime: time.Minute, claims: map[string]claimed{}, enrolling: map[int64]claimed{}, pending: map[string]pending{}}
+	s := &Server{d: d, readTime: time.Minute, claims: map[string]claimed{}, enrolling: map[int64]claimed{}, pending: map[string]pending{}, unasked: map[string]unasked{}}
 	s.e = s.router()
 	return s, nil
 }
