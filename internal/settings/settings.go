@@ -49,6 +49,7 @@ const (
 	OffsiteURL    = "offsite.url"
 	OffsiteID     = "offsite.identity" // sealed: our certificate and key, the node's certificate
 	KitShares     = "keys.kit"         // JSON: n, k, set id
+	SelfService   = "self.service"     // "on": members may read what is their own
 	BackupPaused  = "backup.paused"
 	ScheduleNight = "schedule.incremental" // cron, Asia/Macau
 	ScheduleWeek  = "schedule.full"

@@ -2,7 +2,8 @@
 // forms, and the making of pages out of what the other packages answer.
 //
 // It promises that nothing but sign-in, set-up, a member's consent and the
-// assets is served without a session, that content is opened only through the
+// assets is served without a session, that a member's session opens no page of
+// the console and none of the console a member's, that content is opened only through the
 // restore package, and that every page works without script.
 package web
 
@@ -26,6 +27,7 @@ import (
 	"farol/internal/backup"
 	"farol/internal/catalog"
 	"farol/internal/matter"
+	"farol/internal/member"
 	"farol/internal/restore"
 	"farol/internal/settings"
 	"farol/internal/watch"
@@ -45,6 +47,7 @@ type Deps struct {
 	Access    *access.Book
 	Approvals *approval.Book
 	Matters   *matter.Register
+	Members   *member.Members
 
 	Log *slog.Logger
 	Now func() time.Time
