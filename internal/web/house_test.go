@@ -468,6 +468,12 @@ func (h *house) consent() {
 func (h *house) backedUp() {
 	h.t.Helper()
 	h.consent()
+	h.runBackup()
+}
+
+// runBackup runs a full backup and waits for its end.
+func (h *house) runBackup() {
+	h.t.Helper()
 	if _, err := h.d.Engine.Start(h.t.Context(), backup.Full, "test"); err != nil {
 		h.t.Fatal(err)
 	}

@@ -140,7 +140,7 @@ func (s *Server) meRecord(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	p := templates.MeRecord{Me: s.mePage(c, w.t("self.record")), Kind: w.kind(it.Kind), Icon: hitIcons[it.Kind], Heading: or(it.Title, w.ownWhere(&it)), Where: w.ownWhere(&it), When: w.full(it.Time),
+	p := templates.MeRecord{Me: s.mePage(c, w.t("self.record")), Kind: w.kind(it.Kind), Icon: hitIcons[it.Kind], Heading: or(it.Title, w.t("self.message")), Where: w.ownWhere(&it), When: w.full(it.Time),
 		Body: it.Body, Fields: w.fields(it.Fields, unmasked), Omitted: it.Omitted, Recalled: it.Own.State.Recalled, Gone: it.Gone, Damaged: it.Damage != nil}
 	for _, f := range it.Files {
 		at := w.attachment(it.ID, f.N, record.Blob{Name: f.Name, Size: f.Size})

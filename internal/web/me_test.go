@@ -1,0 +1,604 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"html"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"farol/internal/catalog"
+	"farol/internal/i18n"
+	"farol/internal/record"
+	"farol/internal/settings"
+)
+
+// selfOn switches self-service on, as an owner does.
+func (h *house) selfOn() *visitor {
+	h.t.Helper()
+	h.account("maria", "owner")
+	v := h.login("maria")
+	v.post("/consents/self", "on", "1").wants(h.t, 303, "/consents/self?done=self.on")
+	return v
+}
+
+// agree is what a person does on DingTalk's page at address; back is the step
+// to the console that follows, as a path.
+func (h *house) agree(address, user string, more ...string) (back string) {
+	h.t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	form := u.Query()
+	form.Set("user", user)
+	form.Set("decision", "agree")
+	for i := 0; i+1 < len(more); i += 2 {
+		form.Set(more[i], more[i+1])
+	}
+	hc := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := hc.PostForm(h.above+"/oauth2/auth/decide?"+u.RawQuery, form)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	resp.Body.Close()
+	loc, err := resp.Location()
+	if err != nil {
+		h.t.Fatalf("DingTalk's page answers %d: %v", resp.StatusCode, err)
+	}
+	return loc.RequestURI()
+}
+
+// member signs a member in.
+func (h *house) member(user string) *visitor {
+	h.t.Helper()
+	v := h.visitor()
+	to := v.get("/me/go").wants(h.t, 303).to
+	v.get(h.agree(to, user)).wants(h.t, 200, `url=/me"`)
+	return v
+}
+
+// staff are the people of the simulator's tenant.
+func (h *house) staff() []settings.Consent {
+	h.t.Helper()
+	list, err := h.d.Settings.Consents(h.t.Context())
+	if err != nil || len(list) < 10 {
+		h.t.Fatalf("%d people, %v", len(list), err)
+	}
+	return list
+}
+
+// upstream tells the simulator what happens there.
+func (h *house) upstream(act string, body map[string]any) {
+	h.t.Helper()
+	b, err := json.Marshal(body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	resp, err := http.Post(h.above+"/_sim/"+act, "application/json", strings.NewReader(string(b)))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		h.t.Fatalf("%s: %d", act, resp.StatusCode)
+	}
+}
+
+// version is one version as the archive has it.
+type version struct {
+	catalog.Hit
+	rec record.Record
+}
+
+// archived is every current version that describes nothing, and every
+// version of a list of members, read without the code under test.
+func (h *house) archived() (items []version, opens map[string]string, groups map[string]bool) {
+	h.t.Helper()
+	ctx := h.t.Context()
+	opens, groups = map[string]string{}, map[string]bool{}
+	all := record.Scope{All: true, Kinds: record.Kinds, Class: record.Secret, Realms: record.AllRealms, Private: true}
+	err := h.d.Catalog.Select(ctx, all, 0, time.Time{}, time.Time{}, 500, func(hits []catalog.Hit) error {
+		for _, x := range hits {
+			r, err := h.mach.archive.Read(ctx, x.Loc)
+			if err != nil {
+				return err
+			}
+			switch r.ID {
+			case "@members":
+				var ms []struct{ OpenDingTalkID, UserID string }
+				if err := json.Unmarshal(r.Raw, &ms); err != nil {
+					return err
+				}
+				for _, m := range ms {
+					opens[m.OpenDingTalkID] = m.UserID
+				}
+			case "@":
+				if r.Kind == record.Files && strings.Contains(string(r.Raw), "openConversationId") {
+					groups[r.Container] = true
+				}
+			}
+			if x.State&catalog.Describes == 0 {
+				items = append(items, version{x, r})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return items, opens, groups
+}
+
+// shape is what the test reads of a record.
+type shape struct {
+	Sender                                                 struct{ Name, OpenDingTalkID string }
+	Quoted                                                 *struct{ Content string } `json:"quotedMessage"`
+	Content, CreatorID, ModifierID, Type, OriginatorUserID string
+	Records                                                []struct{ UserID, Remark string } `json:"operationRecords"`
+}
+
+// belongs says whose alone a record is.
+func (k *version) belongs(opens map[string]string, groups map[string]bool, union map[string]string) (user string, s shape) {
+	if json.Unmarshal(k.rec.Raw, &s) != nil {
+		return "", s
+	}
+	switch k.Kind {
+	case record.Chat:
+		return opens[s.Sender.OpenDingTalkID], s
+	case record.Files:
+		if s.CreatorID == s.ModifierID && s.Type == "FILE" && groups[k.rec.Container] {
+			return union[s.CreatorID], s
+		}
+	case record.Approvals:
+		return s.OriginatorUserID, s
+	}
+	return "", s
+}
+
+var linked = regexp.MustCompile(`href="/me/record/(\d+)"`)
+
+// TestAMemberSeesExactlyWhatIsHis compares, for every member, lists and random
+// records over HTTP with what the archive's raw bytes say.
+func TestAMemberSeesExactlyWhatIsHis(t *testing.T) {
+	h := newHouse(t)
+	h.backedUp()
+	h.selfOn()
+	items, opens, groups := h.archived()
+	union := map[string]string{}
+	for _, p := range h.staff() {
+		union[p.UnionID] = p.Person
+	}
+	rng := rand.New(rand.NewPCG(7, 7))
+	seen := map[record.Kind]int{}
+	quotes, remarks, asked := 0, 0, 0
+	for _, p := range h.staff() {
+		v := h.member(p.Person)
+		want := map[int64]bool{}
+		for i := range items {
+			if who, _ := items[i].belongs(opens, groups, union); who == p.Person {
+				want[items[i].ID] = true
+				seen[items[i].Kind]++
+			}
+		}
+		// every page of the list
+		got := map[int64]bool{}
+		for at := "/me/search"; at != ""; {
+			if asked++; asked%25 == 0 {
+				h.clock.pass(61 * time.Second)
+			}
+			a := v.get(at).wants(t, 200)
+			for _, m := range linked.FindAllStringSubmatch(a.body, -1) {
+				id, _ := strconv.ParseInt(m[1], 10, 64)
+				got[id] = true
+			}
+			at = ""
+			if m := regexp.MustCompile(`href="([^"]*)" rel="next"`).FindStringSubmatch(a.body); m != nil {
+				at = html.UnescapeString(m[1])
+			}
+		}
+		for i := range items {
+			if id := items[i].ID; got[id] != want[id] {
+				t.Fatalf("%s record %d of %s: listed %v, his %v: %s", items[i].Kind, id, p.Person, got[id], want[id], items[i].rec.Raw)
+			}
+		}
+		// random records, his and others'
+		for n := range 70 {
+			k := items[rng.IntN(len(items))]
+			for n%2 == 0 && len(want) > 0 && !want[k.ID] {
+				k = items[rng.IntN(len(items))]
+			}
+			if n%50 == 49 {
+				h.clock.pass(61 * time.Second)
+			}
+			a := v.get(meRecordPath(k.ID))
+			if (a.code == 200) != want[k.ID] || a.code != 200 && a.code != 404 {
+				t.Fatalf("%s record %d: %d, his %v", k.Kind, k.ID, a.code, want[k.ID])
+			}
+			if a.code != 200 {
+				continue
+			}
+			_, s := k.belongs(opens, groups, union)
+			if s.Quoted != nil && len(s.Quoted.Content) > 6 && !strings.Contains(s.Content, s.Quoted.Content) {
+				quotes++
+				a.lacks(t, html.EscapeString(s.Quoted.Content))
+			}
+			for _, r := range s.Records {
+				if r.UserID != p.Person && len(r.Remark) > 6 {
+					remarks++
+					a.lacks(t, html.EscapeString(r.Remark))
+				}
+			}
+		}
+		h.clock.pass(61 * time.Second)
+	}
+	if seen[record.Chat] < 50 || seen[record.Files] < 3 || seen[record.Approvals] < 5 || quotes < 3 || remarks < 3 {
+		t.Errorf("the tenant is too small to say much: %v, %d quotes, %d remarks", seen, quotes, remarks)
+	}
+}
+
+// his finds a record of a member that meets a condition.
+func (h *house) his(user string, fit func(*version) bool) version {
+	h.t.Helper()
+	items, opens, groups := h.archived()
+	union := map[string]string{}
+	for _, p := range h.staff() {
+		union[p.UnionID] = p.Person
+	}
+	for i := range items {
+		if who, _ := items[i].belongs(opens, groups, union); (user == "" && who != "" || who == user) && fit(&items[i]) {
+			return items[i]
+		}
+	}
+	h.t.Fatal("no record of the member")
+	return version{}
+}
+
+func (h *house) whose(k version) string {
+	_, opens, groups := h.archived()
+	union := map[string]string{}
+	for _, p := range h.staff() {
+		union[p.UnionID] = p.Person
+	}
+	who, _ := k.belongs(opens, groups, union)
+	return who
+}
+
+func TestAMemberFindsReadsAndGetsBackWhatIsHis(t *testing.T) {
+	h := newHouse(t)
+	h.backedUp()
+	h.selfOn()
+	file := h.his("", func(k *version) bool { return k.Kind == record.Files && len(k.rec.Blobs) == 1 })
+	user := h.whose(file)
+	said := h.his(user, func(k *version) bool {
+		return k.Kind == record.Chat && len(k.rec.Blobs) == 0 && len(shapeOf(k).Content) > 12
+	})
+	v := h.visitor()
+	v.get("/me").wants(t, 200, "/me/go", "以釘釘登入")
+	v.get("/me/search").wants(t, 303, "/me")
+	v = h.member(user)
+	v.get("/me").wants(t, 200, "8/2005", "/me/search?kind=files")
+	text := shapeOf(&said).Content
+	v.get(query("/me/search", "q", text)).wants(t, 200, fmt.Sprintf(`href="/me/record/%d"`, said.ID))
+	v.get(query("/me/search", "q", "沒有人寫過的字句")).wants(t, 200, "沒有找到您的資料")
+	v.get("/me/search?q=%2F").wants(t, 422)
+	v.get("/me/search?from=2026-05-01&to=2026-04-01").wants(t, 422)
+	v.get(meRecordPath(said.ID)).wants(t, 200, html.EscapeString(text))
+	v.get(meRecordPath(file.ID)).wants(t, 200, fmt.Sprintf("/me/record/%d/blob/0/download", file.ID))
+	a := v.get(fmt.Sprintf("/me/record/%d/blob/0/download", file.ID)).wants(t, 200)
+	if record.HashOf([]byte(a.body)) != file.rec.Blobs[0].SHA256 || !strings.HasPrefix(a.head.Get("Content-Disposition"), "attachment") || a.head.Get("Cache-Control") != "no-store" {
+		t.Errorf("%d bytes, %v", len(a.body), a.head)
+	}
+	v.get(fmt.Sprintf("/me/record/%d/blob/1/download", file.ID)).wants(t, 404)
+	v.post("/me/logout").wants(t, 303, "/me?done=out")
+	v.get(meRecordPath(said.ID)).wants(t, 303, "/me")
+
+	// who, what and why is in the log; no name and no word is
+	who := h.said("member.login")[0].Actor
+	for op, n := range map[string]int{"member.login": 1, "search": 3, "export.download": 2, "member.logout": 1, "access.denied": 1} {
+		es := h.said(op)
+		if len(es) != n {
+			t.Errorf("%d entries of %s, want %d", len(es), op, n)
+		}
+		for _, e := range es {
+			if e.Actor != who || e.Role != "member" || e.Session == "" || e.Purpose != "self" || !strings.HasPrefix(who, "member/") {
+				t.Errorf("%+v", e)
+			}
+		}
+	}
+	for _, op := range []string{"view", "search", "member.login", "export.download"} {
+		b, _ := json.Marshal(h.said(op))
+		if strings.Contains(string(b), text) || strings.Contains(string(b), user) {
+			t.Errorf("the log names him or what he wrote: %s", b)
+		}
+	}
+}
+
+func shapeOf(k *version) shape {
+	var s shape
+	_ = json.Unmarshal(k.rec.Raw, &s)
+	return s
+}
+
+func TestSelfServiceIsOffUntilSomebodyWhoMaySwitchesItOn(t *testing.T) {
+	h := newHouse(t)
+	h.consent()
+	user := h.staff()[1].Person
+	h.account("maria", "owner")
+	h.account("lei", "legal")
+	for _, path := range []string{"/me", "/me/go", "/me/callback?state=x&authCode=y", "/me/search", "/me/record/1", "/me/record/1/blob/0/download"} {
+		h.visitor().get(path).wants(t, 404, "此頁未開放")
+	}
+	h.login("lei").post("/consents/self", "on", "1").wants(t, 403)
+	v := h.login("maria")
+	h.clock.pass(6 * time.Minute) // the code of the sign-in is no longer fresh
+	v.post("/consents/self", "on", "1").wants(t, 403, "again")
+	if on, err := h.d.Members.On(t.Context()); on || err != nil {
+		t.Fatal("it is on without a fresh code", err)
+	}
+	v = h.login("maria")
+	v.get("/consents/self").wants(t, 200, h.srv.URL+"/me/callback", h.srv.URL+"/me", "已關閉")
+	v.post("/consents/self", "on", "1").wants(t, 303)
+	m := h.member(user)
+	m.get("/me").wants(t, 200, "/me/logout")
+	v.get("/consents/self?done=self.on").wants(t, 200, "現有 1 個成員登入中", "成員自助已開啟")
+	v.get("/consents").wants(t, 200, "/consents/self", "已開啟")
+
+	// off in the middle of a session, and on again: nobody is in
+	v.post("/consents/self", "on", "0").wants(t, 303)
+	m.get("/me").wants(t, 404, "此頁未開放")
+	m.get("/me/search").wants(t, 404)
+	v.post("/consents/self", "on", "1").wants(t, 303)
+	m.get("/me/search").wants(t, 303, "/me")
+	if es := h.said("config.change"); len(es) != 3 || es[0].Detail["what"] != "on" || es[1].Detail["what"] != "off" || es[0].Object != "setting/self.service" {
+		t.Errorf("%+v", es)
+	}
+}
+
+func TestAMembersSessionAndAnAccountsAreStrangers(t *testing.T) {
+	h := newHouse(t)
+	h.consent()
+	console := h.selfOn()
+	m := h.member(h.staff()[1].Person)
+	at := strings.NewReplacer(":kind", "chat", ":id", "1", ":seq", "0", ":n", "0", ":token", "x", ":number", "2026-001")
+	// the token of the one in the cookie of the other, and both cookies at once
+	token := func(v *visitor, name string) string {
+		u, _ := url.Parse(h.srv.URL)
+		for _, c := range v.hc.Jar.Cookies(u) {
+			if c.Name == name {
+				return c.Value
+			}
+		}
+		t.Fatalf("no cookie %s", name)
+		return ""
+	}
+	asConsole, asMember := h.visitor(), h.visitor()
+	asConsole.head.Set("Cookie", sessionCookie+"="+token(m, memberCookie)+"; "+memberCookie+"="+token(m, memberCookie))
+	asMember.head.Set("Cookie", memberCookie+"="+token(console, sessionCookie)+"; "+sessionCookie+"="+token(console, sessionCookie))
+	routes := 0
+	for _, r := range h.routes() {
+		if r.access.open {
+			continue
+		}
+		path := at.Replace(r.path)
+		if r.access.member {
+			routes++
+			for _, v := range []*visitor{console, asMember} {
+				if a := v.do(r.method, path, nil); a.code != 303 || a.to != "/me" {
+					t.Errorf("a console session at %s %s: %d to %q", r.method, path, a.code, a.to)
+				}
+			}
+			continue
+		}
+		for _, v := range []*visitor{m, asConsole} {
+			if a := v.do(r.method, path, nil); !(a.code == 303 && (strings.HasPrefix(a.to, "/login") || strings.HasPrefix(a.to, "/setup")) || a.code == 401) {
+				t.Errorf("a member's session at %s %s: %d to %q", r.method, path, a.code, a.to)
+			}
+		}
+	}
+	if routes != 4 {
+		t.Errorf("%d routes of members", routes)
+	}
+	m.get("/me").wants(t, 200, "/me/logout") // it is a live session all the while
+	console.get("/me").wants(t, 200, "/me/go").lacks(t, "/me/logout")
+}
+
+func TestASignInCannotBeTurnedOnSomebodyElse(t *testing.T) {
+	h := newHouse(t)
+	h.consent()
+	h.selfOn()
+	ana, rui := h.staff()[1].Person, h.staff()[2].Person
+	refused := func(a answerOf, why string) {
+		t.Helper()
+		a.wants(t, 422, i18n.ZhHant.T("self.why."+why)).lacks(t, "/me/logout")
+		if es := h.said("member.login.failed"); es[0].Detail["why"] != why || es[0].Outcome != "denied" {
+			t.Errorf("%+v", es[0])
+		}
+	}
+	// a state that ana began, finished in rui's browser, and in one with no cookie
+	a, b := h.visitor(), h.visitor()
+	back := h.agree(a.get("/me/go").wants(t, 303).to, ana)
+	b.get("/me/go").wants(t, 303)
+	refused(b.get(back), "state")
+	refused(h.visitor().get(back), "state")
+	// the browser that began it still comes back, once
+	a.get(back).wants(t, 200)
+	a.get("/me").wants(t, 200, "/me/logout")
+	refused(a.get(back), "state")
+	// a state that nobody was given, and none
+	c := h.visitor()
+	c.get("/me/go").wants(t, 303)
+	refused(c.get("/me/callback?state=AAAA&authCode=x"), "state")
+	c.get("/me/go")
+	refused(c.get("/me/callback?authCode=x"), "state")
+	// too late
+	to := c.get("/me/go").wants(t, 303).to
+	back = h.agree(to, rui)
+	h.clock.pass(11 * time.Minute)
+	refused(c.get(back), "state")
+	// a code that was used, in a new sign-in
+	d := h.visitor()
+	first := h.agree(d.get("/me/go").to, rui)
+	d.get(first).wants(t, 200)
+	code := mustQuery(t, first).Get("authCode")
+	to = d.get("/me/go").to
+	refused(d.get(query("/me/callback", "state", mustQuery(t, to).Get("state"), "authCode", code)), "upstream")
+	// another company, whoever he is there; and an app that is not told
+	e := h.visitor()
+	refused(e.get(h.agree(e.get("/me/go").to, rui, "corp", "ding0000other")), "company")
+	refused(e.get(h.agree(strings.Replace(e.get("/me/go").to, "openid+corpid", "openid", 1), rui)), "company")
+	// he says no
+	refused(e.get(h.agree(e.get("/me/go").to, rui, "decision", "no")), "denied")
+	e.get("/me/search").wants(t, 303, "/me")
+}
+
+func mustQuery(t *testing.T, address string) url.Values {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query()
+}
+
+func TestWhoLeavesIsOut(t *testing.T) {
+	h := newHouse(t)
+	h.backedUp()
+	h.selfOn()
+	user := h.staff()[3].Person
+	m, late := h.member(user), h.visitor()
+	back := h.agree(late.get("/me/go").to, user) // on his way while he leaves
+	m.get("/me/search").wants(t, 200)
+	h.upstream("leave", map[string]any{"userId": user})
+	late.get(back).wants(t, 422)
+	h.runBackup()
+	m.get("/me/search").wants(t, 303, "/me?problem=left")
+	m.get("/me?problem=left").wants(t, 200, "已離開公司", "/me/go")
+	m.get("/me/search").wants(t, 303, "/me")
+	if es := h.said("member.logout"); len(es) != 1 || es[0].Detail["why"] != "left" || !strings.HasPrefix(es[0].Actor, "member/") {
+		t.Errorf("%+v", es)
+	}
+}
+
+func TestAMembersSessionEndsByItself(t *testing.T) {
+	h := newHouse(t)
+	h.consent()
+	h.selfOn()
+	m := h.member(h.staff()[1].Person)
+	h.clock.pass(14 * time.Minute)
+	m.get("/me/search").wants(t, 200)
+	h.clock.pass(14 * time.Minute)
+	m.get("/me/search").wants(t, 200)
+	h.clock.pass(16 * time.Minute)
+	m.get("/me/search").wants(t, 303, "/me")
+	m = h.member(h.staff()[1].Person)
+	for range 8 {
+		h.clock.pass(14 * time.Minute)
+		m.get("/me/search").wants(t, 200)
+	}
+	h.clock.pass(9 * time.Minute) // two hours and one minute in all
+	m.get("/me/search").wants(t, 303, "/me")
+}
+
+// TestAGuessedRecordTellsNothing: another's record, one that is not there and
+// one of a kind that is nobody's own answer the same, and each is an entry.
+func TestAGuessedRecordTellsNothing(t *testing.T) {
+	h := newHouse(t)
+	h.backedUp()
+	h.selfOn()
+	user := h.staff()[1].Person
+	m := h.member(user)
+	items, opens, groups := h.archived()
+	ids := []int64{1 << 50, 1 << 40}
+	kinds := map[record.Kind]bool{}
+	for i := range items {
+		if who, _ := items[i].belongs(opens, groups, nil); who != user && !kinds[items[i].Kind] && items[i].rec.Author != user {
+			kinds[items[i].Kind] = true
+			ids = append(ids, items[i].ID)
+		}
+	}
+	if len(ids) != 6 {
+		t.Fatalf("%v", ids)
+	}
+	bodies := map[string]bool{}
+	for _, id := range ids {
+		n := h.logged("access.denied")
+		for _, path := range []string{meRecordPath(id), meRecordPath(id) + "/blob/0/download"} {
+			a := m.get(path).wants(t, 404)
+			bodies[strings.ReplaceAll(strings.ReplaceAll(a.body, "/blob/0/download", ""), strconv.FormatInt(id, 10), "ID")] = true
+		}
+		es := h.said("access.denied")
+		if len(es) != n+2 || es[0].Object != "record/"+strconv.FormatInt(id, 36) || es[0].Purpose != "self" {
+			t.Errorf("%d: %d new entries, %+v", id, len(es)-n, es[0])
+		}
+	}
+	if len(bodies) != 1 {
+		t.Errorf("%d different answers", len(bodies))
+	}
+	for _, path := range []string{"/me/record/x", "/me/record/1/blob/x/download", "/me/none"} {
+		m.get(path).wants(t, 404)
+	}
+}
+
+func TestAMemberIsSlowedDownAndToldWhenToTryAgain(t *testing.T) {
+	h := newHouse(t)
+	h.backedUp()
+	h.selfOn()
+	file := h.his("", func(k *version) bool { return k.Kind == record.Files && len(k.rec.Blobs) == 1 })
+	user := h.whose(file)
+	m := h.member(user)
+	slow := func(path string, n int, wait string) {
+		t.Helper()
+		for i := range n {
+			if a := m.get(path); a.code != 200 {
+				t.Fatalf("%s the %dth time: %d %.300s", path, i+1, a.code, a.body)
+			}
+		}
+		before := h.logged("access.denied")
+		m.get(path).wants(t, 429, wait, "請稍候")
+		m.get(path).wants(t, 429)
+		if h.logged("access.denied") != before+1 || h.said("access.denied")[0].Detail["why"] != "rate" {
+			t.Error("being slowed down is one entry a stretch")
+		}
+	}
+	slow(meRecordPath(file.ID), 60, "分鐘")
+	m.get("/me/search").wants(t, 200) // each has its own
+	h.clock.pass(time.Minute)
+	slow("/me/search", 30, "分鐘")
+	h.clock.pass(time.Minute)
+	m.get(meRecordPath(file.ID)).wants(t, 200)
+	m.get("/me/search").wants(t, 200)
+	take := meRecordPath(file.ID) + "/blob/0/download"
+	for range 4 { // over half an hour
+		for range 40 {
+			m.get(take).wants(t, 200)
+		}
+		h.clock.pass(8 * time.Minute)
+	}
+	slow(take, 40, "小時")
+	other := slices.IndexFunc(h.staff(), func(c settings.Consent) bool { return c.Person != user })
+	o := h.member(h.staff()[other].Person)
+	o.get(take).wants(t, 404) // his own day is not used up
+	m.post("/me/logout").wants(t, 303)
+	m = h.member(user) // a new session is no new day
+	m.get(take).wants(t, 429)
+	h.clock.pass(24 * time.Hour)
+	m = h.member(user)
+	m.get(take).wants(t, 200)
+
+	// who begins sign-ins without end waits too
+	v := h.visitor()
+	for range 20 {
+		v.get("/me/go")
+	}
+	v.get("/me/go").wants(t, 429, "請稍候")
+	h.clock.pass(10 * time.Minute)
+	v.get("/me/go").wants(t, 303)
+}
