@@ -31,7 +31,7 @@ var (
 type Slow struct {
 	Wait  time.Duration
 	Until time.Time
-	First bool // the first time that he is told so in this stretch
+	First bool // he was not told so yet in the length of the rate
 }
 
 func (e *Slow) Error() string { return fmt.Sprintf("%v: wait %s", ErrSlow, e.Wait) }
@@ -77,7 +77,7 @@ func (m *Members) slow(key string, oldest, now time.Time, r rate) *Slow {
 	until := oldest.Add(r.per)
 	s := &Slow{max(until.Sub(now), time.Second), until, !now.Before(m.told[key])}
 	if s.First {
-		m.told[key] = until
+		m.told[key] = now.Add(r.per)
 	}
 	return s
 }

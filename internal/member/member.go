@@ -109,7 +109,7 @@ func (m *Members) Switch(ctx context.Context, on bool) error {
 		}
 	}
 	// before it is on again too: a crash may have come between the two
-	if err := m.endAll(ctx); err != nil {
+	if err := EndAll(ctx, m.d.Control); err != nil {
 		return err
 	}
 	if !on {
@@ -118,8 +118,9 @@ func (m *Members) Switch(ctx context.Context, on bool) error {
 	return m.d.Settings.Set(ctx, map[string]string{settings.SelfService: "on"})
 }
 
-func (m *Members) endAll(ctx context.Context) error {
-	err := m.d.Control.Update(ctx, func(tx *db.Tx) error {
+// EndAll signs every member out of a control database.
+func EndAll(ctx context.Context, control *db.DB) error {
+	err := control.Update(ctx, func(tx *db.Tx) error {
 		_, err := tx.ExecContext(ctx, "DELETE FROM member_session")
 		return err
 	})
