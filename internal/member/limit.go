@@ -23,7 +23,7 @@ type rate struct {
 var (
 	views     = rate{60, time.Minute}
 	searches  = rate{30, time.Minute}
-	signIns   = rate{20, 10 * time.Minute}
+	signIns   = rate{60, 10 * time.Minute} // a whole office may share an address
 	downloads = rate{200, 24 * time.Hour}
 )
 

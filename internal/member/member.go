@@ -118,6 +118,28 @@ func (m *Members) Switch(ctx context.Context, on bool) error {
 	return m.d.Settings.Set(ctx, map[string]string{settings.SelfService: "on"})
 }
 
+// SignInOn reports whether accounts of the console may be opened with DingTalk
+// as the first factor.
+func (m *Members) SignInOn(ctx context.Context) (bool, error) {
+	v, err := m.d.Settings.Get(ctx, settings.SignInByDingTalk)
+	return v == "on", err
+}
+
+// SwitchSignIn turns that on or off. Links stay as they are.
+func (m *Members) SwitchSignIn(ctx context.Context, on bool) error {
+	return m.d.Settings.Set(ctx, map[string]string{settings.SignInByDingTalk: map[bool]string{true: "on"}[on]})
+}
+
+// Shown is the name that the contacts have for a person today, "" when he has
+// left.
+func (m *Members) Shown(unionID string) string {
+	u, ok := m.d.People.User(unionID)
+	if !ok || u.UnionID != unionID {
+		return ""
+	}
+	return u.Name
+}
+
 // EndAll signs every member out of a control database.
 func EndAll(ctx context.Context, control *db.DB) error {
 	err := control.Update(ctx, func(tx *db.Tx) error {

@@ -218,15 +218,15 @@ func TestOldCountsAreForgotten(t *testing.T) {
 func TestSignInsUnderWayAreBounded(t *testing.T) {
 	m, c, _, _ := house(t)
 	for i := range maxPending {
-		if _, _, err := m.Begin(t.Context(), "https://x/me/callback", time.Duration(i/10).String()); err != nil {
+		if _, _, err := m.Begin(t.Context(), Own, "https://x/me/callback", time.Duration(i/50).String()); err != nil {
 			t.Fatal(i, err)
 		}
 	}
-	if _, _, err := m.Begin(t.Context(), "https://x/me/callback", "another"); !errors.Is(err, ErrSlow) {
+	if _, _, err := m.Begin(t.Context(), Own, "https://x/me/callback", "another"); !errors.Is(err, ErrSlow) {
 		t.Error(err)
 	}
 	c.pass(SignInLife + time.Second)
-	if _, _, err := m.Begin(t.Context(), "https://x/me/callback", "another"); err != nil || len(m.pending) != 1 {
+	if _, _, err := m.Begin(t.Context(), Own, "https://x/me/callback", "another"); err != nil || len(m.pending) != 1 {
 		t.Errorf("%d, %v", len(m.pending), err)
 	}
 }

@@ -20,8 +20,19 @@ const SignInLife = 10 * time.Minute
 // maxPending bounds the sign-ins under way.
 const maxPending = 5000
 
+// Use is what somebody goes to DingTalk for.
+type Use string
+
+// The uses. A way to DingTalk that was begun for one does not end in another.
+const (
+	Own    Use = "own"    // what is his own
+	SignIn Use = "signin" // the first factor of his account of the console
+	Link   Use = "link"   // linking his account of the console to himself
+)
+
 // pending is a sign-in under way, known by its state.
 type pending struct {
+	use     Use
 	browser [sha256.Size]byte
 	until   time.Time
 }
@@ -30,7 +41,7 @@ type pending struct {
 // the browser keeps meanwhile: without it the way back ends at [ErrState], so
 // that nobody signs another browser in as himself. source is the network
 // address; it returns [*Slow] when too many begin there.
-func (m *Members) Begin(_ context.Context, redirect, source string) (address, browser string, err error) {
+func (m *Members) Begin(_ context.Context, use Use, redirect, source string) (address, browser string, err error) {
 	c := m.d.Client()
 	if c == nil {
 		return "", "", ErrUnbound
@@ -50,16 +61,24 @@ func (m *Members) Begin(_ context.Context, redirect, source string) (address, br
 	if len(m.pending) >= maxPending {
 		return "", "", m.slow("signins", now, now, rate{per: SignInLife})
 	}
-	m.pending[state] = pending{sha256.Sum256([]byte(browser)), now.Add(SignInLife)}
+	m.pending[state] = pending{use, sha256.Sum256([]byte(browser)), now.Add(SignInLife)}
 	return c.ConsentURL(redirect, state, ""), browser, nil
 }
 
-// back reports whether a state was given to this browser, and forgets it.
-func (m *Members) back(state, browser string) bool {
+// UseOf is what a state was given for, "" when it is not known.
+func (m *Members) UseOf(state string) Use {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pending[state].use
+}
+
+// back reports whether a state was given to this browser for this use, and
+// forgets it.
+func (m *Members) back(use Use, state, browser string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p, ok := m.pending[state]
-	if !ok || p.browser != sha256.Sum256([]byte(browser)) {
+	if !ok || p.use != use || p.browser != sha256.Sum256([]byte(browser)) {
 		return false // another browser's: that one may still come back
 	}
 	delete(m.pending, state)
@@ -67,9 +86,13 @@ func (m *Members) back(state, browser string) bool {
 }
 
 // Finish takes what DingTalk's page sent back and finds out who he is. The
-// tokens end here: they are neither kept nor used again.
-func (m *Members) Finish(ctx context.Context, state, code, browser string) (Person, error) {
-	if !m.back(state, browser) || code == "" {
+// tokens end here: they are neither kept nor used again. It returns [*Slow] when
+// too many come back to a network address.
+func (m *Members) Finish(ctx context.Context, use Use, source, state, code, browser string) (Person, error) {
+	if err := m.take("return:"+source, signIns); err != nil {
+		return Person{}, err
+	}
+	if !m.back(use, state, browser) || code == "" {
 		return Person{}, ErrState
 	}
 	c := m.d.Client()
@@ -91,7 +114,16 @@ func (m *Members) Finish(ctx context.Context, state, code, browser string) (Pers
 	if err != nil {
 		return Person{}, errors.Join(ErrUpstream, err)
 	}
-	return m.identify(ctx, c, me.UnionID)
+	p, err := m.identify(ctx, c, me.UnionID)
+	if err != nil || use != Own {
+		return p, err
+	}
+	open, err := m.d.Aliases(ctx, p.UserID)
+	if err != nil {
+		return Person{}, fmt.Errorf("find a member's keys: %w", err)
+	}
+	p.Names = policy.Names{record.Chat: open, record.Files: {p.UnionID}, record.Approvals: {p.UserID}}
+	return p, nil
 }
 
 // identify finds the present member that a unionId stands for. DingTalk is
@@ -116,10 +148,5 @@ func (m *Members) identify(ctx context.Context, c *dingtalk.Client, unionID stri
 			return Person{}, ErrStranger
 		}
 	}
-	open, err := m.d.Aliases(ctx, user)
-	if err != nil {
-		return Person{}, fmt.Errorf("find a member's keys: %w", err)
-	}
-	p.Names = policy.Names{record.Chat: open, record.Files: {unionID}, record.Approvals: {user}}
 	return p, nil
 }

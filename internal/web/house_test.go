@@ -212,7 +212,7 @@ func newHouse(t *testing.T) *house {
 			t.Fatal(err)
 		}
 	}
-	sim, err := simulator.New(simulator.Options{Seed: 3, People: 12, Messages: 300})
+	sim, err := simulator.New(simulator.Options{Seed: 3, People: 12, Messages: 300, RedirectURIs: []string{"https://" + named + firstCallback}})
 	must(err)
 	upstream := httptest.NewServer(sim)
 	root, err := keys.New()

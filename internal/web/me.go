@@ -144,12 +144,12 @@ func (s *Server) me(c echo.Context) error {
 // meGo sends him to DingTalk. A cookie of his own, sent also when he comes back
 // from the other site, says that it is he.
 func (s *Server) meGo(c echo.Context) error {
-	address, browser, err := s.d.Members.Begin(c.Request().Context(), origin(c)+meCallback, c.RealIP())
+	address, browser, err := s.d.Members.Begin(c.Request().Context(), member.Own, origin(c)+meCallback, c.RealIP())
 	if errors.Is(err, member.ErrUnbound) {
 		return s.meDoor(c, http.StatusConflict, err)
 	}
 	if err != nil {
-		return err
+		return s.slowed(c, err)
 	}
 	setCookie(c, memberGoCookie, browser, int(member.SignInLife.Seconds()), http.SameSiteLaxMode)
 	return c.Redirect(http.StatusSeeOther, address)
@@ -165,14 +165,14 @@ func (s *Server) meCallback(c echo.Context) error {
 	if refused {
 		code = ""
 	}
-	p, err := s.d.Members.Finish(ctx, state, code, browser)
+	p, err := s.d.Members.Finish(ctx, member.Own, c.RealIP(), state, code, browser)
 	if refused && errors.Is(err, member.ErrState) {
 		err = errDenied
 	}
 	if err != nil {
 		why := meWhy(err)
 		if why == "" {
-			return err
+			return s.slowed(c, err)
 		}
 		if errors.Is(err, member.ErrUpstream) {
 			s.d.Log.WarnContext(ctx, "sign-in of a member", "number", visitOf(c).number, "err", err)

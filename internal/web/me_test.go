@@ -599,10 +599,16 @@ func TestAMemberIsSlowedDownAndToldWhenToTryAgain(t *testing.T) {
 
 	// who begins sign-ins without end waits too
 	v := h.visitor()
-	for range 20 {
+	for range 60 {
 		v.get("/me/go")
+		v.get("/me/callback?state=x&authCode=y").wants(t, 422)
 	}
+	n := h.logged("member.login.failed")
 	v.get("/me/go").wants(t, 429, "請稍候")
+	v.get("/me/callback?state=x&authCode=y").wants(t, 429)
+	if h.logged("member.login.failed") != n || n != 60 {
+		t.Errorf("%d entries: the log is not for everybody to fill", n)
+	}
 	h.clock.pass(10 * time.Minute)
 	v.get("/me/go").wants(t, 303)
 }

@@ -30,6 +30,8 @@ const (
 	memberCookie  = "__Host-farol-me"     // a member at his own records, who has no account
 
 	memberGoCookie = "__Host-farol-me-go" // the same on his way to DingTalk and back
+	linkGoCookie   = "__Host-farol-go"    // the owner of an account on his way to DingTalk and back
+	firstCookie    = "__Host-farol-first" // a first factor that waits for the second
 )
 
 // visit is one request by one browser.

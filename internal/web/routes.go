@@ -38,7 +38,8 @@ import (
 //	POST /points/rules    all daily weekly monthly from to   POST /points/<id>/hold reason, /points/<id>/unhold
 //	GET  /search          q kind dept from to in before
 //	GET  /me              303 to DingTalk at /me/go, back at /me/callback   GET /me/search q kind from to before
-//	POST /consents/self   on=0|1
+//	POST /consents/self   on=0|1, what=signin for the first factor by DingTalk
+//	GET  /login/dingtalk  303 to DingTalk, back at /login/dingtalk/callback; then POST /login first=1 totp|recovery|ticket credential
 //	POST /alarms/<id>     note
 //	POST /restore/run     kind dept container as_of from to target=zip|dingtalk reason (when others have to agree)
 //	POST /access/give     account dept… circle=finance|personnel… until reason   POST /access/<id>/end, /access/<id>/review
@@ -89,6 +90,8 @@ func (s *Server) routes() []route {
 		{"GET", "/login", s.loginForm, open},
 		{"POST", "/login", s.login, open},
 		{"GET", "/login/passkey", s.passkeyLoginForm, open},
+		{"GET", "/login/dingtalk", s.firstGo, open},
+		{"GET", "/login/dingtalk/callback", s.firstCallback, open},
 		{"GET", "/join/:token", s.joinForm, open},
 		{"GET", "/join/:token/qr.png", s.joinQR, open},
 		{"POST", "/join/:token", s.joinAccept, open},
@@ -131,6 +134,8 @@ func (s *Server) routes() []route {
 		{"GET", "/settings/passkey", s.passkeyForm, signed.andFresh()},
 		{"POST", "/settings/passkey", s.passkeyAdd, signed.andFresh()},
 		{"POST", "/settings/passkey/remove", s.passkeyRemove, signed.andFresh()},
+		{"POST", "/settings/dingtalk", s.linkGo, signed.andFresh()},
+		{"POST", "/settings/dingtalk/remove", s.linkRemove, signed.andFresh()},
 
 		{"GET", "/accounts", s.accounts, accounts},
 		{"POST", "/accounts/invite", s.accountInvite, accounts},

@@ -18,6 +18,10 @@ func (s *Server) selfService(c echo.Context) error {
 		return err
 	}
 	p := templates.SelfService{Shell: s.shell(c, w.t("self.switch"), "/consents"), On: on, Bound: s.standing(ctx).bound, Address: origin(c) + mePath, Callback: origin(c) + meCallback}
+	p.SignIn.Callback = origin(c) + firstCallback
+	if p.SignIn.On, err = s.d.Members.SignInOn(ctx); err != nil {
+		return err
+	}
 	if on {
 		if p.Sessions, err = s.d.Members.Count(ctx); err != nil {
 			return err
@@ -32,11 +36,15 @@ func (s *Server) selfSwitch(c echo.Context) error {
 	if on {
 		what = "on"
 	}
-	if err := s.note(c, audit.Event{Operation: "config.change", Object: "setting/self.service", Outcome: "ok", Detail: map[string]string{"what": what}}); err != nil {
+	setting, done, turn := "self.service", "self.", s.d.Members.Switch
+	if c.FormValue("what") == "signin" {
+		setting, done, turn = "signin.dingtalk", "signin.", s.d.Members.SwitchSignIn
+	}
+	if err := s.note(c, audit.Event{Operation: "config.change", Object: "setting/" + setting, Outcome: "ok", Detail: map[string]string{"what": what}}); err != nil {
 		return err
 	}
-	if err := s.d.Members.Switch(c.Request().Context(), on); err != nil {
+	if err := turn(c.Request().Context(), on); err != nil {
 		return err
 	}
-	return seeOther(c, "/consents/self?done=self."+what)
+	return seeOther(c, "/consents/self?done="+done+what)
 }

@@ -9,6 +9,13 @@ CREATE TABLE member_session(
 -- member_take: files that members got back in the last day, by how the log names them.
 CREATE TABLE member_take(who TEXT NOT NULL, at INTEGER NOT NULL);
 CREATE INDEX member_take_who ON member_take(who, at);
+-- link: the person in DingTalk who may stand in for an account's password. Who he is, is sealed; person is a hash of his key.
+CREATE TABLE link(
+  account INTEGER PRIMARY KEY REFERENCES account(id),
+  person  TEXT    NOT NULL UNIQUE,
+  sealed  BLOB    NOT NULL,
+  created INTEGER NOT NULL
+);
 
 -- +goose Down
-DROP TABLE member_take; DROP TABLE member_session;
+DROP TABLE link; DROP TABLE member_take; DROP TABLE member_session;
