@@ -233,7 +233,13 @@ func (s *Server) guard(a rights, h echo.HandlerFunc) echo.HandlerFunc {
 		if a.content && v.session.Purpose == "" {
 			return policy.ErrPurpose
 		}
-		if a.fresh && !v.session.FreshAt(s.d.Now()) {
+		fresh := a.fresh
+		if a.setup {
+			if fresh, err = s.finished(c); err != nil {
+				return err
+			}
+		}
+		if fresh && !v.session.FreshAt(s.d.Now()) {
 			return restore.ErrStepUp
 		}
 		return h(c)

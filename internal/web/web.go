@@ -26,6 +26,7 @@ import (
 	"farol/internal/auth"
 	"farol/internal/backup"
 	"farol/internal/catalog"
+	"farol/internal/kit"
 	"farol/internal/matter"
 	"farol/internal/member"
 	"farol/internal/restore"
@@ -47,6 +48,7 @@ type Deps struct {
 	Access    *access.Book
 	Approvals *approval.Book
 	Matters   *matter.Register
+	Kit       *kit.Book
 	Members   *member.Members
 
 	Log *slog.Logger
