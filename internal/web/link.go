@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -212,7 +213,7 @@ func (s *Server) linkFinish(c echo.Context) error {
 		return err
 	}
 	err = s.d.Accounts.SetLink(c.Request().Context(), u, p.UnionID, string(b), func() error {
-		return s.note(c, audit.Event{Operation: "account.link", Object: accountRef(u.ID), Outcome: "ok", Detail: map[string]string{"person": member.Ref(p.UserID)}})
+		return s.note(c, audit.Event{Operation: "account.link", Object: accountRef(u.ID), Outcome: "ok", Detail: map[string]string{"person": strings.TrimPrefix(member.Ref(p.UserID), "member/")}})
 	})
 	switch {
 	case errors.Is(err, auth.ErrLinked):
