@@ -36,6 +36,7 @@ import (
 	"farol/internal/keys"
 	"farol/internal/kit"
 	"farol/internal/matter"
+	"farol/internal/member"
 	"farol/internal/policy"
 	"farol/internal/record"
 	"farol/internal/restore"
@@ -220,7 +221,7 @@ func newHouse(t *testing.T) *house {
 			t.Fatal(err)
 		}
 	}
-	sim, err := simulator.New(simulator.Options{Seed: 3, People: 12, Messages: 300})
+	sim, err := simulator.New(simulator.Options{Seed: 3, People: 12, Messages: 300, RedirectURIs: []string{"https://" + named + firstCallback}})
 	must(err)
 	upstream := httptest.NewServer(sim)
 	root, err := keys.New()
@@ -261,7 +262,7 @@ func newHouse(t *testing.T) *house {
 		Operator: func(ctx context.Context) (string, error) { return set.Get(ctx, settings.Operator) }, Readers: func(context.Context) ([]string, error) { return nil, nil }, LogKey: vkey, Now: h.clock.now})
 	h.mach = &machine{h: h, rules: Rules{7, 90, 731, 3653, 3, 6}, claim: auth.NewClaim(), archive: arch, health: Health{Places: []Place{{Path: "/data", Total: 1000, Free: 900, Used: 50}}}}
 	h.alarms = watch.New(watch.Deps{Control: control, Archive: arch, Audit: log, Catalog: cat, Box: box, Now: h.clock.now})
-	h.Server, err = New(Deps{Access: given, Approvals: asked, Matters: matter.New(control, box), Kit: kit.New(control, box), Watch: h.alarms, Accounts: accounts, Door: door, Engine: engine, Settings: set, Audit: log, Catalog: cat, Machine: h.mach, Now: h.clock.now, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
+	h.Server, err = New(Deps{Access: given, Approvals: asked, Matters: matter.New(control, box), Kit: kit.New(control, box), Members: h.members(control, box, set, engine, door), Watch: h.alarms, Accounts: accounts, Door: door, Engine: engine, Settings: set, Audit: log, Catalog: cat, Machine: h.mach, Now: h.clock.now, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
 	must(err)
 	h.srv = httptest.NewTLSServer(h.Handler())
 	t.Cleanup(func() {
@@ -279,6 +280,14 @@ func newHouse(t *testing.T) *house {
 		sim.Close()
 	})
 	return h
+}
+
+// members are the staff of the simulator's tenant.
+func (h *house) members(control *db.DB, box *keys.Box, set *settings.Settings, engine *backup.Engine, door *restore.Door) *member.Members {
+	return member.New(member.Deps{Control: control, Box: box, Settings: set, People: engine.People(), Client: func() *dingtalk.Client { return h.client }, Aliases: door.Aliases, Now: h.clock.now,
+		Refresh: func(ctx context.Context) error {
+			return engine.Connector(record.Contacts).Pull(ctx, &connector.Env{Client: h.client, People: engine.People(), Now: time.Now, Log: slog.New(slog.DiscardHandler)}, connector.Source{}, "", func(connector.Page) error { return nil })
+		}})
 }
 
 // account makes an account of a role; everybody's password is the same.
@@ -468,6 +477,12 @@ func (h *house) consent() {
 func (h *house) backedUp() {
 	h.t.Helper()
 	h.consent()
+	h.runBackup()
+}
+
+// runBackup runs a full backup and waits for its end.
+func (h *house) runBackup() {
+	h.t.Helper()
 	if _, err := h.d.Engine.Start(h.t.Context(), backup.Full, "test"); err != nil {
 		h.t.Fatal(err)
 	}

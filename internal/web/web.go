@@ -2,7 +2,8 @@
 // forms, and the making of pages out of what the other packages answer.
 //
 // It promises that nothing but sign-in, set-up, a member's consent and the
-// assets is served without a session, that content is opened only through the
+// assets is served without a session, that a member's session opens no page of
+// the console and none of the console a member's, that content is opened only through the
 // restore package, and that every page works without script.
 package web
 
@@ -27,6 +28,7 @@ import (
 	"farol/internal/catalog"
 	"farol/internal/kit"
 	"farol/internal/matter"
+	"farol/internal/member"
 	"farol/internal/restore"
 	"farol/internal/settings"
 	"farol/internal/watch"
@@ -47,6 +49,7 @@ type Deps struct {
 	Approvals *approval.Book
 	Matters   *matter.Register
 	Kit       *kit.Book
+	Members   *member.Members
 
 	Log *slog.Logger
 	Now func() time.Time
