@@ -79,10 +79,7 @@ func (a *Appliance) Bind(ctx context.Context, b web.Binding) error {
 	if err != nil {
 		return err
 	}
-	if err := a.settings.SetSecret(ctx, map[string]string{settings.ClientSecret: secret}); err != nil {
-		return err
-	}
-	if err := a.settings.Set(ctx, map[string]string{settings.Hosts: string(text), settings.ClientID: id}); err != nil {
+	if err := a.settings.SetAll(ctx, map[string]string{settings.Hosts: string(text), settings.ClientID: id}, map[string]string{settings.ClientSecret: secret}); err != nil {
 		return err
 	}
 	a.mu.Lock()

@@ -116,10 +116,7 @@ func (a *Appliance) newLogKeys(ctx context.Context, after string) error {
 	if err != nil {
 		return fmt.Errorf("make the log's signing key: %w", err)
 	}
-	if err := a.settings.SetSecret(ctx, map[string]string{logSigner: sk}); err != nil {
-		return err
-	}
-	if err := a.settings.Set(ctx, map[string]string{logVerifier: vk}); err != nil {
+	if err := a.settings.SetAll(ctx, map[string]string{logVerifier: vk}, map[string]string{logSigner: sk}); err != nil {
 		return err
 	}
 	a.logKey = vk

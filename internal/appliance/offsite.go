@@ -88,10 +88,7 @@ func (a *Appliance) Enrol(ctx context.Context, address, code string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.settings.SetSecret(ctx, map[string]string{settings.OffsiteID: string(b)}); err != nil {
-		return err
-	}
-	if err := a.settings.Set(ctx, map[string]string{settings.OffsiteURL: p.Address}); err != nil {
+	if err := a.settings.SetAll(ctx, map[string]string{settings.OffsiteURL: p.Address}, map[string]string{settings.OffsiteID: string(b)}); err != nil {
 		return err
 	}
 	if err := a.setSender(p); err != nil {

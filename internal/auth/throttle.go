@@ -25,6 +25,8 @@ import (
 //     of an hour.
 //   - account over all sources: fifty are free, then one a minute. Guessers
 //     with a thousand addresses get no further than that.
+//   - source over all accounts: a hundred are free, then one in ten seconds, so
+//     that made-up names fill neither the table nor the audit log.
 //   - a browser in which the account signed in before has a lane of its own
 //     instead of these two: whoever guesses from elsewhere does not hold its
 //     owner up.
@@ -42,6 +44,7 @@ type rule struct {
 var (
 	alone   = rule{free: 5, first: 2 * time.Second, most: 15 * time.Minute}
 	overall = rule{free: 50, first: time.Minute, most: time.Minute, drain: time.Minute}
+	from    = rule{free: 100, first: 10 * time.Second, most: 10 * time.Second, drain: 10 * time.Second}
 	linked  = rule{free: 20, first: 10 * time.Second, most: 10 * time.Second, drain: 10 * time.Second} // invitation links, per source
 )
 
@@ -87,15 +90,19 @@ func nameKey(name string) string {
 	return hex.EncodeToString(h[:12])
 }
 
-// keptTries bounds the table: a lane that nobody used for so long starts anew.
-const keptTries = 30 * 24 * time.Hour
+// A lane that nobody used for so long starts anew: few tries are forgotten
+// sooner, so that made-up names do not fill the table.
+const (
+	keptTries = 30 * 24 * time.Hour
+	keptFew   = 24 * time.Hour
+)
 
 // charge counts a try in every lane, or returns [*Slow] and counts nothing.
 // began reports that the waits begin with this try.
 func (a *Accounts) charge(ctx context.Context, lanes ...lane) (began bool, err error) {
 	err = a.db.Update(ctx, func(tx *db.Tx) error {
 		now := a.now()
-		if _, err := tx.ExecContext(ctx, "DELETE FROM attempt WHERE last<?", now.Add(-keptTries).UnixMilli()); err != nil {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM attempt WHERE last<? OR last<? AND failures<?", now.Add(-keptTries).UnixMilli(), now.Add(-keptFew).UnixMilli(), alone.free); err != nil {
 			return err
 		}
 		kept := make([]tries, len(lanes))
@@ -176,7 +183,7 @@ func (a *Accounts) lanesOf(ctx context.Context, name string, t Try) ([]lane, err
 	if known > 0 {
 		return []lane{{alone, "device:" + who + ":" + hex.EncodeToString(tokenHash(t.Device))}}, nil
 	}
-	return []lane{{alone, "source:" + who + ":" + t.Source}, {overall, "overall:" + who + ":"}}, nil
+	return []lane{{alone, "source:" + who + ":" + t.Source}, {overall, "overall:" + who + ":"}, {from, "from:" + t.Source}}, nil
 }
 
 // Unlock forgets the tries of an account, or of everybody for "". entry is

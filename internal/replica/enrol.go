@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
-	"sort"
 	"time"
 )
 
@@ -69,6 +68,9 @@ func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if rq.Recover {
+		if len(n.vaults) > 1 { // before anything is opened to this certificate
+			return nil, fmt.Errorf("the node holds %d archives: %w", len(n.vaults), ErrConflict)
+		}
 		var ids []string
 		for id, v := range n.vaults {
 			ids = append(ids, id)
@@ -79,10 +81,6 @@ func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
 			if err != nil {
 				return nil, err
 			}
-		}
-		sort.Strings(ids)
-		if len(ids) > 1 {
-			return nil, fmt.Errorf("the node holds %d archives: %w", len(ids), ErrConflict)
 		}
 		return ids, nil
 	}

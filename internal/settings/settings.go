@@ -88,23 +88,29 @@ func aad(name string) []byte { return []byte("farol setting " + name) }
 
 // Set writes settings in one transaction.
 func (s *Settings) Set(ctx context.Context, values map[string]string) error {
-	return s.set(ctx, values, false)
+	return s.SetAll(ctx, values, nil)
 }
 
 // SetSecret writes settings sealed.
 func (s *Settings) SetSecret(ctx context.Context, values map[string]string) error {
-	return s.set(ctx, values, true)
+	return s.SetAll(ctx, nil, values)
 }
 
-func (s *Settings) set(ctx context.Context, values map[string]string, seal bool) error {
+// SetAll writes what belongs together, some of it sealed, in one transaction.
+func (s *Settings) SetAll(ctx context.Context, plain, secret map[string]string) error {
 	err := s.db.Update(ctx, func(tx *db.Tx) error {
-		for name, v := range values {
-			b := []byte(v)
-			if seal {
-				b = s.box.Seal(b, aad(name))
+		put := func(name string, b []byte, sealed bool) error {
+			_, err := tx.ExecContext(ctx, `INSERT INTO setting(name,value,sealed,at) VALUES(?,?,?,?)
+				ON CONFLICT(name) DO UPDATE SET value=excluded.value, sealed=excluded.sealed, at=excluded.at`, name, b, sealed, tx.Now.UnixMilli())
+			return err
+		}
+		for name, v := range plain {
+			if err := put(name, []byte(v), false); err != nil {
+				return err
 			}
-			if _, err := tx.ExecContext(ctx, `INSERT INTO setting(name,value,sealed,at) VALUES(?,?,?,?)
-				ON CONFLICT(name) DO UPDATE SET value=excluded.value, sealed=excluded.sealed, at=excluded.at`, name, b, seal, tx.Now.UnixMilli()); err != nil {
+		}
+		for name, v := range secret {
+			if err := put(name, s.box.Seal([]byte(v), aad(name)), true); err != nil {
 				return err
 			}
 		}
