@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -156,6 +157,31 @@ func TestPasswordsThatAreGuessedAreRefused(t *testing.T) {
 		if err := CheckPassword(pw, "maria"); !errors.Is(err, want) {
 			t.Errorf("%q: %v", pw, err)
 		}
+	}
+}
+
+// TestALongPasswordCountsToItsEnd: nothing is cut off, no letter is made
+// another, and there is no longest.
+func TestALongPasswordCountsToItsEnd(t *testing.T) {
+	f := newFixture(t)
+	tok, _, err := f.login("maria", goodPassword, f.code(), "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.now = f.now.Add(time.Minute)
+	long := strings.Repeat("Every keeper writes the log 守燈. ", 8) + "x"
+	if _, err := f.ChangePassword(t.Context(), tok, goodPassword, long, f.code(), nothing); err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range []string{long[:len(long)-1], long[:72], strings.ToLower(long), long + " "} {
+		f.now = f.now.Add(time.Hour)
+		if _, _, err := f.login("maria", wrong, f.code(), "s"); !errors.Is(err, ErrLogin) {
+			t.Errorf("%d bytes of it: %v", len(wrong), err)
+		}
+	}
+	f.now = f.now.Add(time.Hour)
+	if _, _, err := f.login("maria", long, f.code(), "s"); err != nil {
+		t.Error(err)
 	}
 }
 

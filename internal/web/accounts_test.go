@@ -13,7 +13,7 @@ import (
 var (
 	madeLink   = regexp.MustCompile(`id="made">https://[^/]+(/join/[A-Z2-7]+)<`)
 	otpauth    = regexp.MustCompile(`data-otpauth="[^"]*secret=([A-Z2-7]+)`)
-	slip       = regexp.MustCompile(`<li class="mono">([A-Z2-7-]{19})</li>`)
+	slip       = regexp.MustCompile(`<li class="mono">([A-Z2-7-]{27})</li>`)
 	emergency  = regexp.MustCompile(`<dd class="mono">(emergency-[a-z2-7]+)</dd>`)
 	paperWords = regexp.MustCompile(`<dd class="mono">([A-Z2-7]{5}(?:-[A-Z2-7]{5}){4})</dd>`)
 )
