@@ -257,7 +257,7 @@ func TestTheFirstEventIsTheStateNow(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if resp.Header.Get("Content-Type") != "text/event-stream" {
+	if resp.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" {
 		t.Fatal(resp.Header)
 	}
 	var events, data []string

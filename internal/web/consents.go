@@ -147,6 +147,9 @@ func (s *Server) joinCallback(c echo.Context) error {
 	state, code := c.QueryParam("state"), c.QueryParam("authCode")
 	switch {
 	case !s.expected(state, blind(cookie(c, joinCookie))):
+		if err := s.refused(c, "state"); err != nil {
+			return err
+		}
 		p.Problem = w.t("consent.lapsed")
 	case c.QueryParam("error") != "" || code == "":
 		p.Problem = w.t("consent.denied")

@@ -112,7 +112,7 @@ func (s *Server) routes() []route {
 		{"GET", "/status/band", s.band, signed},
 		{"POST", "/logout", s.logout, signed},
 		{"GET", "/session/keep", s.keep, signed},
-		{"POST", "/session/end", s.endSession, signed},
+		{"POST", "/session/end", s.endSession, signed.andFresh()},
 		{"GET", "/stepup", s.stepUpForm, signed},
 		{"POST", "/stepup", s.stepUp, signed},
 		{"GET", "/purpose", s.purposeForm, signed},
