@@ -108,6 +108,30 @@ func TestADownloadStaysOutOfTheLocalNetwork(t *testing.T) {
 	}
 }
 
+// TestAStreamStaysInsideTLS: an answer must not lead events out of TLS or into
+// the local network; the plain host of a simulator is one that was configured.
+func TestAStreamStaysInsideTLS(t *testing.T) {
+	for _, c := range []struct {
+		hosts    Hosts
+		endpoint string
+		ok       bool
+	}{
+		{China, "wss://wss-open-connection.dingtalk.com:443/connect", true},
+		{China, "ws://wss-open-connection.dingtalk.com/connect", false},
+		{China, "ws://api.dingtalk.com/connect", false},
+		{China, "wss://10.1.2.3/connect", false},
+		{China, "https://api.dingtalk.com/connect", false},
+		{China, "wss://[::1]:80/connect", false},
+		{SameHost("http://127.0.0.1:9000"), "ws://127.0.0.1:9000/connect", true},
+		{SameHost("http://127.0.0.1:9000"), "ws://127.0.0.1:9001/connect", false},
+	} {
+		u, err := New(Config{Hosts: c.hosts}).endpoint("gateway/connections/open", []byte(`{"endpoint":"`+c.endpoint+`","ticket":"t&x"}`))
+		if c.ok && (err != nil || u != c.endpoint+"?ticket=t%26x") || !c.ok && !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: %q %v", c.endpoint, u, err)
+		}
+	}
+}
+
 func TestARedirectDoesNotCarryTheToken(t *testing.T) {
 	var leaked atomic.Bool
 	thief := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { leaked.Store(true) }))

@@ -180,6 +180,8 @@ func (n *Node) file(w http.ResponseWriter, r *http.Request, v *vault) error {
 	if err != nil {
 		return err
 	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	http.ServeContent(w, r, "", info.ModTime(), f)
 	return nil
 }
