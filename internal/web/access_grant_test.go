@@ -62,7 +62,9 @@ func TestADepartmentIsGivenByTwoPeopleAndTakenAwayAtOnce(t *testing.T) {
 	head.post("/purpose", "purpose", "dispute", "title", "供應商訴訟案", "next", "/archive").wants(t, 422) // not a purpose of his
 	head.post("/purpose", "purpose", "handover", "title", "供應商訴訟案", "next", "/archive").wants(t, 303)
 	head.get(path(mine.CatalogID)).wants(t, 200, escaped(mine.Title))
-	head.get(path(other.CatalogID)).wants(t, 404)
+	h.refusal("scope", func() { head.get(path(other.CatalogID)).wants(t, 404) })
+	h.refusal("scope", func() { head.get("/record/999999").wants(t, 404) })
+	head.get("/record/999999/blob/0/download").wants(t, 403)
 	head.get("/archive/chat").wants(t, 200, escaped(mine.Title)).lacks(t, escaped(other.Title))
 	head.get("/access").wants(t, 403)
 
