@@ -101,10 +101,29 @@ func TestAnUnreachableHostIsNamedWithoutItsToken(t *testing.T) {
 
 func TestADownloadStaysOutOfTheLocalNetwork(t *testing.T) {
 	c := New(Config{Hosts: China})
-	for _, u := range []string{"http://files.example.com/x", "https://127.0.0.1/x", "https://10.1.2.3/x", "https://[::1]/x", "https://169.254.169.254/latest", "file:///etc/passwd", "ftp://x/y"} {
+	for _, u := range []string{"http://files.example.com/x", "https://127.0.0.1/x", "https://10.1.2.3/x", "https://[::1]/x", "https://[::ffff:10.1.2.3]/x", "https://100.100.100.200/latest", "https://169.254.169.254/latest", "file:///etc/passwd", "ftp://x/y"} {
 		if _, _, err := c.Fetch(t.Context(), Signed{URLs: []string{u}}); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: %v", u, err)
 		}
+	}
+}
+
+// TestANameThatLeadsInsideIsNotFollowed: what counts is where a name leads.
+func TestANameThatLeadsInsideIsNotFollowed(t *testing.T) {
+	asked := false
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer srv.Close()
+	inside := strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)
+	c := New(Config{Hosts: China})
+	if _, _, err := c.Fetch(t.Context(), Signed{URLs: []string{inside}}); !errors.Is(err, ErrRefused) {
+		t.Errorf("a download: %v", err)
+	}
+	if err := c.put(t.Context(), Signed{URLs: []string{inside}}, 1, strings.NewReader("x")); !errors.Is(err, ErrRefused) {
+		t.Errorf("an upload: %v", err)
+	}
+	err := c.session(t.Context(), strings.Replace(inside, "https", "wss", 1), func(bool) {}, func(Event) error { return nil })
+	if !errors.Is(err, errPrivate) || asked {
+		t.Errorf("a stream: %v", err)
 	}
 }
 

@@ -90,15 +90,7 @@ func (c *Client) endpoint(api string, b []byte) (string, error) {
 }
 
 func (c *Client) streams(u *url.URL) bool {
-	if u.Scheme == "wss" && !privateHost(u.Hostname()) {
-		return true
-	}
-	for _, h := range []string{c.cfg.Hosts.API, c.cfg.Hosts.MCP} {
-		if hu, err := url.Parse(h); err == nil && hu.Host == u.Host && (u.Scheme == "wss" || u.Scheme == "ws" && hu.Scheme == "http") {
-			return true
-		}
-	}
-	return false
+	return u.Scheme == "wss" && !privateHost(u.Hostname()) || (u.Scheme == "ws" || u.Scheme == "wss") && c.configured(u)
 }
 
 // keep holds one connection open, with growing waits between tries.
@@ -141,7 +133,11 @@ type ack struct {
 }
 
 func (c *Client) session(ctx context.Context, u string, connected func(bool), handle func(Event) error) error {
-	ws, _, err := websocket.DefaultDialer.DialContext(ctx, u, nil)
+	dialer := *websocket.DefaultDialer
+	if a, err := url.Parse(u); err == nil && !c.configured(a) && direct() {
+		dialer.NetDialContext = outside
+	}
+	ws, _, err := dialer.DialContext(ctx, u, nil)
 	if err != nil {
 		return fmt.Errorf("connect event stream: %w", stripURL(err))
 	}
