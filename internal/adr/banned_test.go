@@ -53,7 +53,9 @@ var composed = []string{
 	"internal/matter/matter.go", "internal/verify/store.go", "internal/watch/alarm.go", "internal/watch/store.go",
 }
 
-func TestSQLIsPutTogetherOnlyWhereItWasRead(t *testing.T) {
+// TestSQLAndPatternsAreTheCodesOwn: no text from outside becomes SQL or a
+// pattern.
+func TestSQLAndPatternsAreTheCodesOwn(t *testing.T) {
 	found := map[string]bool{}
 	set := token.NewFileSet()
 	err := filepath.WalkDir("../../internal", func(path string, d fs.DirEntry, err error) error {
@@ -75,8 +77,14 @@ func TestSQLIsPutTogetherOnlyWhereItWasRead(t *testing.T) {
 					found[filepath.ToSlash(name)] = true
 				}
 			case *ast.CallExpr:
-				if sel, ok := n.Fun.(*ast.SelectorExpr); ok && strings.HasPrefix(sel.Sel.Name, "Sprint") && slices.ContainsFunc(n.Args, isSQL) {
+				sel, ok := n.Fun.(*ast.SelectorExpr)
+				if ok && strings.HasPrefix(sel.Sel.Name, "Sprint") && slices.ContainsFunc(n.Args, isSQL) {
 					t.Errorf("%s: SQL goes through %s", set.Position(n.Pos()), sel.Sel.Name)
+				}
+				if ok && selects(sel, "regexp") && !strings.Contains(name, "simulator") {
+					if _, fixed := n.Args[0].(*ast.BasicLit); !fixed {
+						t.Errorf("%s: a pattern is made of what somebody typed", set.Position(n.Pos()))
+					}
 				}
 			}
 			return true
@@ -96,6 +104,12 @@ func TestSQLIsPutTogetherOnlyWhereItWasRead(t *testing.T) {
 			t.Errorf("%s puts no SQL together: strike it from the list", name)
 		}
 	}
+}
+
+// selects reports a call into a package, by its name in the code.
+func selects(sel *ast.SelectorExpr, pkg string) bool {
+	id, ok := sel.X.(*ast.Ident)
+	return ok && id.Name == pkg && sel.Sel.IsExported()
 }
 
 func isSQL(e ast.Expr) bool {

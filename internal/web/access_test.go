@@ -210,7 +210,10 @@ func TestReadingStory(t *testing.T) {
 	}
 	v.post("/backup/schedule", "incremental", "every night", "full", "0 3 * * 0").wants(t, 422, "every night")
 	v.post("/backup/schedule", "incremental", "15 5 * * *", "full", "0 3 * * 0").wants(t, 303)
-	v.post("/logout").wants(t, 303, "/login?done=logout")
+	out := v.post("/logout").wants(t, 303, "/login?done=logout")
+	if got := out.head.Get("Clear-Site-Data"); got != `"cache", "storage"` {
+		t.Errorf("the browser is told to forget %q", got)
+	}
 	v.get("/").wants(t, 303, "/login")
 }
 

@@ -124,7 +124,7 @@ func (s *Server) logout(c echo.Context) error {
 		return err
 	}
 	setCookie(c, sessionCookie, "", -1, http.SameSiteStrictMode)
-	c.Response().Header().Set("Clear-Site-Data", `"cache"`)
+	c.Response().Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	return seeOther(c, "/login?done=logout")
 }
 

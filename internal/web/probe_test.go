@@ -14,7 +14,10 @@ import (
 	"time"
 
 	"farol/internal/audit"
+	"farol/internal/catalog"
+	"farol/internal/policy"
 	"farol/internal/record"
+	"farol/internal/restore"
 )
 
 var (
@@ -313,5 +316,50 @@ func TestEndingASessionNeedsAFreshCode(t *testing.T) {
 	other.get("/settings").wants(t, 303)
 	if h.logged("session.revoke") != 1 {
 		t.Error("no entry of the end")
+	}
+}
+
+// TestAStrangersFileRunsNowhere: a file from DingTalk is either a picture or
+// something to take away, in a box in which nothing runs.
+func TestAStrangersFileRunsNowhere(t *testing.T) {
+	h := newHouse(t)
+	h.account("maria", "owner")
+	h.backedUp()
+	rq := restore.Request{Subject: policy.Subject{Account: "test", Grants: policy.GrantsOf("owner")}, Purpose: policy.Verification}
+	list, err := h.d.Door.Containers(t.Context(), rq, record.Files, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := h.login("maria")
+	v.post("/purpose", "purpose", "dispute", "title", "供應商訴訟案", "next", "/")
+	taken := 0
+	for _, box := range list {
+		p, err := h.d.Door.Page(t.Context(), rq, catalog.PageQuery{Container: box.CatalogID, Limit: 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, it := range p.Items {
+			if len(it.Record.Blobs) == 0 || taken > 5 {
+				continue
+			}
+			taken++
+			path := "/record/" + strconv.FormatInt(it.ID, 10) + "/blob/0"
+			shown := v.get(path)
+			if picture := showable(it.Record.Blobs[0]); picture == "" && shown.code != 404 || picture != "" && shown.head.Get("Content-Type") != picture {
+				t.Errorf("%s is shown: %d %q", it.Record.Blobs[0].Name, shown.code, shown.head.Get("Content-Type"))
+			}
+			a := v.get(path+"/download").wants(t, 200)
+			if a.head.Get("Content-Type") != "application/octet-stream" || !strings.HasPrefix(a.head.Get("Content-Disposition"), "attachment") || a.head.Get("X-Content-Type-Options") != "nosniff" {
+				t.Errorf("%s: %v", path, a.head)
+			}
+			for _, part := range []string{"default-src 'none'", "sandbox", "frame-ancestors 'none'"} {
+				if csp := a.head.Get("Content-Security-Policy"); !strings.Contains(csp, part) {
+					t.Errorf("%s: %q lacks %s", path, csp, part)
+				}
+			}
+		}
+	}
+	if taken == 0 {
+		t.Fatal("no file was captured")
 	}
 }
