@@ -25,6 +25,7 @@ func (n *Node) client(h handler, write bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, ok := n.vaultOf(r, write)
 		if !ok {
+			n.log.WarnContext(r.Context(), "a stranger was refused", "path", r.Pattern, "from", r.RemoteAddr)
 			fail(w, ErrStranger)
 			return
 		}
