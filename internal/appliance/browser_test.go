@@ -173,8 +173,8 @@ func (b *browser) open(path string) {
 	b.run("open "+path, chromedp.Navigate(b.base+path), chromedp.WaitReady("body"))
 }
 
-// fill types into fields of a form and submits it with its first button that
-// matches.
+// fill types into fields of a form, submits it with its first button that
+// matches, and waits for the page that answers.
 func (b *browser) fill(form string, button string, fields map[string]string) {
 	b.t.Helper()
 	sel := `form[action="` + form + `"]`
@@ -182,7 +182,28 @@ func (b *browser) fill(form string, button string, fields map[string]string) {
 	for name, v := range fields {
 		acts = append(acts, chromedp.SetValue(sel+` [name="`+name+`"]`, v))
 	}
-	b.run("fill "+form, append(acts, chromedp.Click(sel+" "+button), chromedp.Sleep(150*time.Millisecond), chromedp.WaitReady("body"))...)
+	b.run("fill "+form, acts...)
+	b.follow("send "+form, sel+" "+button)
+}
+
+// follow clicks what leads to another page and waits until that has come: to
+// open a third while it is under way would abort one of them.
+func (b *browser) follow(what, sel string) {
+	b.t.Helper()
+	b.run(what, chromedp.WaitVisible(sel))
+	ask(b, what, chromedp.Evaluate[bool]("window.here = true"))
+	b.run(what, chromedp.Click(sel))
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
+		there, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("window.here !== true && document.readyState === 'complete'"))
+		cancel()
+		if err == nil && there { // between two pages there is nobody to ask
+			return
+		}
+		if time.Now().After(end) {
+			b.t.Fatalf("%s: no other page came; this one says: %.600s", what, b.text())
+		}
+	}
 }
 
 // code is the next one-time code that was not used.
@@ -248,11 +269,12 @@ func TestAPersonWalksTheMainJobInABrowser(t *testing.T) {
 	b.fill("/setup/dingtalk", "button[type=submit]", map[string]string{"base_url": simURL, "client_id": sim.ClientID(), "client_secret": "wrong secret"})
 	b.run("choose the address", chromedp.WaitVisible(`input[name="region"][value="custom"]`), chromedp.Click(`input[name="region"][value="custom"]`))
 	b.fill("/setup/dingtalk", "button[type=submit]", map[string]string{"base_url": simURL, "client_id": sim.ClientID(), "client_secret": sim.ClientSecret()})
-	b.run("go to DingTalk", chromedp.Click(`a[href="/setup/dingtalk/consent"]`), chromedp.WaitVisible(`select[name="user"]`),
-		chromedp.SetValue(`select[name="user"]`, sim.AdminUserID()), chromedp.Click(`button[value="agree"]`), chromedp.Sleep(300*time.Millisecond))
+	b.follow("go to DingTalk", `a[href="/setup/dingtalk/consent"]`)
+	b.run("choose a person", chromedp.WaitVisible(`select[name="user"]`), chromedp.SetValue(`select[name="user"]`, sim.AdminUserID()))
+	b.follow("agree", `button[value="agree"]`)
 	b.wants("濠江貿易有限公司")
 	b.open("/setup/scope")
-	b.run("take everything", chromedp.Click(`button[name="all"]`), chromedp.Sleep(300*time.Millisecond))
+	b.follow("take everything", `button[name="all"]`)
 	b.fill("/setup/storage", "button.primary", map[string]string{"offsite_address": nodeAddr, "offsite_code": node.NewCode()})
 	b.open("/setup/kit")
 	b.fill("/setup/kit/make", "button[type=submit]", map[string]string{"n": "3", "k": "2"})
@@ -282,7 +304,7 @@ func TestAPersonWalksTheMainJobInABrowser(t *testing.T) {
 	b.run("say why", chromedp.Click(`input[name="purpose"][value="recovery"]`))
 	b.fill("/purpose", "button[type=submit]", map[string]string{"title": "誤刪的對話"})
 	b.open("/archive/chat")
-	b.run("open a conversation", chromedp.Click(`main a[href^="/archive/chat/"]`), chromedp.Sleep(300*time.Millisecond), chromedp.WaitReady("body"))
+	b.follow("open a conversation", `main a[href^="/archive/chat/"]`)
 	text, word := someMessage(t, a)
 	b.open("/search?q=" + word)
 	b.run("a marked hit", chromedp.WaitVisible("mark"))

@@ -128,19 +128,34 @@ func (e *Engine) People() *connector.Directory { return e.people }
 // Connector returns the connector of a kind.
 func (e *Engine) Connector(k record.Kind) connector.Connector { return e.kinds[k] }
 
-// lock serialises reading one container: two lanes at once would commit the
-// same version twice.
+// lock serialises reading one container on from its cursor, so that the cursor
+// only moves forward.
 func (e *Engine) lock(k record.Kind, container string) func() {
+	m := e.lockOf(k, container)
+	m.Lock()
+	return m.Unlock
+}
+
+// beingRead reports whether somebody reads the container just now.
+func (e *Engine) beingRead(k record.Kind, container string) bool {
+	m := e.lockOf(k, container)
+	if !m.TryLock() {
+		return true
+	}
+	m.Unlock()
+	return false
+}
+
+func (e *Engine) lockOf(k record.Kind, container string) *sync.Mutex {
 	key := string(k) + "/" + container
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	m := e.locks[key]
 	if m == nil {
 		m = &sync.Mutex{}
 		e.locks[key] = m
 	}
-	e.mu.Unlock()
-	m.Lock()
-	return m.Unlock
+	return m
 }
 
 // env builds what the connectors need for a run.

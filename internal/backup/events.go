@@ -9,54 +9,57 @@ import (
 
 	"farol/internal/archive"
 	"farol/internal/connector"
+	"farol/internal/dingtalk"
 	"farol/internal/record"
 	"farol/internal/settings"
 )
 
 // eventLoop keeps the event streams open and works through their hints.
 func (e *Engine) eventLoop(ctx context.Context) error {
-	h := &hints{todo: map[string]*todo{}, seen: map[string]bool{}, wake: make(chan struct{}, 1)}
+	h := newHints()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.keepStreams(ctx, h) })
-	g.Go(func() error { return e.work(ctx, h) })
+	g.Go(func() error { return e.work(dingtalk.Urgent(ctx), h) })
 	g.Go(func() error { return e.workLater(ctx, h) })
 	return g.Wait()
 }
 
 // work reads what the hints name. Hints of a burst wait a moment for each
-// other.
+// other; a container that takes long keeps only itself waiting.
 func (e *Engine) work(ctx context.Context, h *hints) error {
-	for {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(e.lanes)
+	for gctx.Err() == nil {
 		select {
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-gctx.Done():
+			continue
 		case <-h.wake:
 		}
 		select {
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-gctx.Done():
+			continue
 		case <-time.After(200 * time.Millisecond):
 		}
-		if e.paused(ctx) {
+		if e.paused(gctx) {
 			continue // the next run reads on from the cursors
 		}
-		env, err := e.env(ctx)
+		env, err := e.env(gctx)
 		if err != nil {
 			continue
 		}
-		ts, err := e.rush(ctx, env, h, h.take())
-		if err != nil && ctx.Err() == nil {
-			return err
+		ts, err := e.rush(gctx, env, h, h.take())
+		if err != nil && gctx.Err() == nil {
+			return errors.Join(err, g.Wait())
 		}
-		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(e.lanes)
 		for _, t := range ts {
-			g.Go(func() error { return e.followed(gctx, env, t) })
-		}
-		if err := g.Wait(); err != nil && ctx.Err() == nil {
-			return err
+			h.begin(t)
+			g.Go(func() error {
+				defer h.end(t)
+				return e.followed(gctx, env, t)
+			})
 		}
 	}
+	return g.Wait()
 }
 
 // followed follows a todo; what goes wrong with it alone is logged.
@@ -127,8 +130,9 @@ func (e *Engine) follow(ctx context.Context, env *connector.Env, t *todo) error 
 	return e.countDay(ctx, t.kind, total, false)
 }
 
+// followItem reads one item. It does not wait for a listing of the container:
+// the committer drops what was read before something newer.
 func (e *Engine) followItem(ctx context.Context, env *connector.Env, c connector.Eventer, src connector.Source, id string, chosen *settings.Chosen, born time.Time) (result, error) {
-	defer e.lock(src.Kind, src.ID)()
 	asked := e.d.Now()
 	it, err := c.PullItem(ctx, env, src, id)
 	if connector.IsGone(err) {
@@ -158,10 +162,11 @@ func (e *Engine) buryKnown(ctx context.Context, env *connector.Env, c connector.
 	if err != nil || rec.Deleted {
 		return err
 	}
+	asked := e.d.Now()
 	if gone, err := conf.Gone(ctx, env, &rec); err != nil || !gone {
 		return err
 	}
-	return e.bury(ctx, rec)
+	return e.bury(ctx, rec, asked)
 }
 
 // readOn reads a container on from its cursor.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"farol/internal/archive"
 	"farol/internal/audit"
@@ -24,6 +25,7 @@ func (e *Engine) tombstones(ctx context.Context, env *connector.Env, conf connec
 		if err != nil {
 			return fmt.Errorf("read a record that is no longer listed: %w", err)
 		}
+		asked := e.d.Now()
 		gone, err := conf.Gone(ctx, env, &rec)
 		if err != nil {
 			return err
@@ -31,7 +33,7 @@ func (e *Engine) tombstones(ctx context.Context, env *connector.Env, conf connec
 		if !gone {
 			continue
 		}
-		if err := e.bury(ctx, rec); err != nil {
+		if err := e.bury(ctx, rec, asked); err != nil {
 			return err
 		}
 	}
@@ -50,11 +52,12 @@ func (e *Engine) read(ctx context.Context, id int64, loc record.Loc) (record.Rec
 	return e.d.Archive.Read(ctx, loc)
 }
 
-// bury commits the tombstone of a record: its last state stays readable.
-func (e *Engine) bury(ctx context.Context, rec record.Record) error {
+// bury commits the tombstone of a record that upstream, asked at this time, no
+// longer has: its last state stays readable.
+func (e *Engine) bury(ctx context.Context, rec record.Record, asked time.Time) error {
 	rec.Deleted = true
 	if err := e.auditFor(ctx, audit.Event{Operation: "source.delete.seen", Object: rec.Kind.Object(), Hash: rec.Hash().String(), Outcome: "ok"}); err != nil {
 		return err
 	}
-	return e.submit(ctx, &work{recs: []record.Record{rec}, missing: []bool{false}, facts: []watch.Fact{e.fact(&rec, true, 0)}})
+	return e.submit(ctx, &work{recs: []record.Record{rec}, missing: []bool{false}, facts: []watch.Fact{e.fact(&rec, true, 0)}, origin: origin{asked: asked}})
 }

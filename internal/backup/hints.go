@@ -14,10 +14,15 @@ import (
 type hints struct {
 	mu   sync.Mutex
 	todo map[string]*todo
+	busy map[string]bool // keys of containers that are being followed
 	seen map[string]bool // ids of events and of new items, for duplicates
 
 	later []later // read on when their time has come
 	wake  chan struct{}
+}
+
+func newHints() *hints {
+	return &hints{todo: map[string]*todo{}, busy: map[string]bool{}, seen: map[string]bool{}, wake: make(chan struct{}, 1)}
 }
 
 func (t *todo) key() string { return string(t.kind) + "/" + t.hint.Container }
@@ -64,19 +69,42 @@ func (h *hints) add(kind record.Kind, hint connector.Hint, ev dingtalk.Event) {
 	default:
 		t.items[hint.Item] = true
 	}
+	h.call()
+}
+
+func (h *hints) call() {
 	select {
 	case h.wake <- struct{}{}:
 	default:
 	}
 }
 
+// take hands out what waits. What is told of a container that is being
+// followed waits until that has ended.
 func (h *hints) take() []*todo {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var out []*todo
 	for k, t := range h.todo {
-		out = append(out, t)
-		delete(h.todo, k)
+		if !h.busy[k] {
+			out = append(out, t)
+			delete(h.todo, k)
+		}
 	}
 	return out
+}
+
+func (h *hints) begin(t *todo) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.busy[t.key()] = true
+}
+
+func (h *hints) end(t *todo) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.busy, t.key())
+	if h.todo[t.key()] != nil {
+		h.call()
+	}
 }

@@ -23,6 +23,10 @@ type reading struct {
 	asked time.Time
 }
 
+// buried stands for the version of a tombstone: it is none of those that were
+// listed, and who lists the item afterwards has another again.
+const buried = -1
+
 // manyRecent outlasts the seconds between reading a page and committing it.
 const manyRecent = 50_000
 
@@ -63,7 +67,11 @@ func (r *recent) drop(batch []*work) {
 	for _, w := range batch {
 		keep := 0
 		for i := range w.recs {
-			if !r.note(w.recs[i].Ref, catalog.Ver(record.HashOf(w.recs[i].Raw)), w.asked, w.missing[i]) {
+			ver := catalog.Ver(record.HashOf(w.recs[i].Raw))
+			if w.recs[i].Deleted {
+				ver = buried
+			}
+			if !r.note(w.recs[i].Ref, ver, w.asked, w.missing[i]) {
 				w.dropped++
 				continue
 			}

@@ -12,6 +12,12 @@ func raced(id, raw string, asked time.Time, missing bool) *work {
 		recs: []record.Record{{Ref: record.Ref{Kind: record.Chat, Container: "c", ID: id}, Raw: []byte(raw)}}}
 }
 
+func tombstone(id, raw string, asked time.Time) *work {
+	w := raced(id, raw, asked, false)
+	w.recs[0].Deleted = true
+	return w
+}
+
 func TestWhatTwoLanesReadAtTheSameTimeIsCommittedOnce(t *testing.T) {
 	t0 := time.Unix(1000, 0)
 	var r recent
@@ -29,7 +35,10 @@ func TestWhatTwoLanesReadAtTheSameTimeIsCommittedOnce(t *testing.T) {
 		{"another item without its attachment", raced("n", "x", t0, true), 1},
 		{"and with it", raced("n", "x", t0.Add(1), false), 1},
 		{"and once more", raced("n", "x", t0.Add(2), false), 0},
-		{"a tombstone, which nobody asked for", raced("m", "old", time.Time{}, false), 1},
+		{"a tombstone", tombstone("m", "old", t0.Add(7)), 1},
+		{"what was listed before it went", raced("m", "newest", t0.Add(6), false), 0},
+		{"what was brought back after it went", raced("m", "old", t0.Add(8), false), 1},
+		{"a tombstone, which nobody asked for", tombstone("m", "old", time.Time{}), 1},
 	} {
 		r.drop([]*work{step.w})
 		if len(step.w.recs) != step.kept || len(step.w.missing) != step.kept || step.w.dropped != int64(1-step.kept) {

@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,15 +18,16 @@ import (
 // wait than can be read at once, the messages that events name are read by
 // name, fifty a call over all conversations, and made durable first; the
 // conversations are read on from their cursors afterwards, which finds what no
-// event told of.
+// event told of. So it is with a conversation that a listing is walking, which
+// may take minutes.
 
 const (
 	crowd     = 8                // conversations that are read on at once without hurry
 	laterWait = 30 * time.Second // what a crowd left is read on after this
 )
 
-// rush reads by name what a crowd of events named, postpones reading on, and
-// returns what has to be followed now.
+// rush reads by name what a crowd of events, or those of a conversation that
+// is being walked, named, postpones reading on, and returns what has to be followed now.
 func (e *Engine) rush(ctx context.Context, env *connector.Env, h *hints, ts []*todo) (left []*todo, err error) {
 	e.mu.Lock()
 	depts := e.depts
@@ -45,18 +47,17 @@ func (e *Engine) rush(ctx context.Context, env *connector.Env, h *hints, ts []*t
 				n++
 			}
 		}
-		c, ok := e.kinds[kind].(connector.Namer)
-		if !ok || n <= crowd {
-			left = append(left, ts...)
-			continue
-		}
+		c, named := e.kinds[kind].(connector.Namer)
 		ts = slices.DeleteFunc(ts, func(t *todo) bool {
-			if len(t.fresh) > 0 {
+			if named && len(t.fresh) > 0 && (n > crowd || e.beingRead(kind, t.hint.Container)) {
 				return false
 			}
-			left = append(left, t) // nothing named: followed as always
+			left = append(left, t)
 			return true
 		})
+		if len(ts) == 0 {
+			continue
+		}
 		err := e.rushKind(ctx, env, c, kind, ts, chosen)
 		if err != nil && ctx.Err() != nil {
 			return nil, err
@@ -77,7 +78,8 @@ func (e *Engine) rush(ctx context.Context, env *connector.Env, h *hints, ts []*t
 	return left, nil
 }
 
-// rushKind takes what it could read off the todos.
+// rushKind takes what it could read off the todos. Each answer is made durable
+// while the next is asked for.
 func (e *Engine) rushKind(ctx context.Context, env *connector.Env, c connector.Namer, kind record.Kind, ts []*todo, chosen *settings.Chosen) error {
 	var want []connector.Named
 	by := map[string]*todo{}
@@ -94,35 +96,41 @@ func (e *Engine) rushKind(ctx context.Context, env *connector.Env, c connector.N
 			want = append(want, connector.Named{Source: src, ID: id})
 		}
 	}
-	asked := e.d.Now()
-	items, err := c.PullNamed(ctx, env, want)
-	parts := map[string][]connector.Item{}
-	for _, it := range items {
-		parts[it.Rec.Container] = append(parts[it.Rec.Container], it)
-	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
-	for id, part := range parts {
-		t := by[id]
-		g.Go(func() error {
-			res, err := e.take(gctx, part, nil, kind, id, nil, origin{born: t.born, asked: asked})
-			if err != nil {
-				return err
-			}
-			for i := range part {
-				delete(t.fresh, part[i].Rec.ID)
-				delete(t.items, part[i].Rec.ID)
-			}
-			if res.added+res.changed == 0 {
-				return nil
-			}
-			if err := e.grew(gctx, kind, id, res); err != nil {
-				return err
-			}
-			return e.countDay(gctx, kind, res, false)
-		})
+	var mu sync.Mutex
+	var took []connector.Item
+	err := c.PullNamed(ctx, env, want, func(p connector.Page) error {
+		parts := map[string][]connector.Item{}
+		for _, it := range p.Items {
+			parts[it.Rec.Container] = append(parts[it.Rec.Container], it)
+		}
+		for id, part := range parts {
+			g.Go(func() error {
+				res, err := e.take(gctx, part, nil, kind, id, nil, origin{born: by[id].born, asked: p.Asked})
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				took = append(took, part...)
+				mu.Unlock()
+				if res.added+res.changed == 0 {
+					return nil
+				}
+				if err := e.grew(gctx, kind, id, res); err != nil {
+					return err
+				}
+				return e.countDay(gctx, kind, res, false)
+			})
+		}
+		return nil
+	})
+	terr := g.Wait()
+	for i := range took {
+		delete(by[took[i].Rec.Container].fresh, took[i].Rec.ID)
+		delete(by[took[i].Rec.Container].items, took[i].Rec.ID)
 	}
-	if terr := g.Wait(); terr != nil {
+	if terr != nil {
 		return terr
 	}
 	e.notify()

@@ -61,7 +61,7 @@ func (b *bench) chats(t *testing.T) (n int64) {
 }
 
 func TestANewItemHeardTwiceIsReadOnce(t *testing.T) {
-	h := &hints{todo: map[string]*todo{}, seen: map[string]bool{}, wake: make(chan struct{}, 1)}
+	h := newHints()
 	fresh := connector.Hint{Container: "c", Item: "m1", Fresh: true}
 	h.add(record.Chat, fresh, dingtalk.Event{ID: "first"})
 	if n := len(h.take()); n != 1 {

@@ -63,10 +63,10 @@ type Hint struct {
 }
 
 // Namer is implemented by kinds whose items can be read by name, many in one
-// call. Items that upstream does not give are left out; what was read before
-// an error comes along with it.
+// call. Each answer is emitted as it comes, without a cursor; items that
+// upstream does not give are left out.
 type Namer interface {
-	PullNamed(ctx context.Context, env *Env, want []Named) ([]Item, error)
+	PullNamed(ctx context.Context, env *Env, want []Named, emit func(Page) error) error
 }
 
 // Named is one item to be read.

@@ -22,8 +22,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // Hosts are the base addresses, without a trailing slash. International
@@ -68,7 +66,7 @@ type Client struct {
 	log   *slog.Logger
 
 	mu      sync.Mutex // guards below
-	limits  map[string]*rate.Limiter
+	limits  map[string]*pace
 	token   string
 	expires time.Time
 
@@ -100,7 +98,7 @@ func New(cfg Config) *Client {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Client{cfg: cfg, http: cfg.HTTP, files: files, log: cfg.Log, limits: map[string]*rate.Limiter{}}
+	return &Client{cfg: cfg, http: cfg.HTTP, files: files, log: cfg.Log, limits: map[string]*pace{}}
 }
 
 // refuseRedirect keeps tokens from following a redirect to another host.
@@ -154,7 +152,7 @@ const (
 func (c *Client) do(ctx context.Context, rq request) ([]byte, error) {
 	var refreshed bool
 	for try := 1; ; try++ {
-		if err := c.limiter(rq.api).Wait(ctx); err != nil {
+		if err := c.pace(rq.api).wait(ctx); err != nil {
 			return nil, fmt.Errorf("call %s: %w", rq.api, err)
 		}
 		body, err := c.once(ctx, rq, refreshed)
@@ -199,20 +197,19 @@ func (c *Client) retry(e *APIError, try int, refreshed bool) (time.Duration, boo
 	return 0, false
 }
 
-func (c *Client) limiter(api string) *rate.Limiter {
+func (c *Client) pace(api string) *pace {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l, ok := c.limits[api]
+	p, ok := c.limits[api]
 	if !ok {
 		qps := c.cfg.QPS
 		if api == transfer {
 			qps *= 10 // file servers have no limit per API, only the address's 10,000 in 20 s
 		}
-		// one at a time: a burst on top of the rate would pass 20 in a second
-		l = rate.NewLimiter(rate.Limit(qps), 1)
-		c.limits[api] = l
+		p = newPace(qps)
+		c.limits[api] = p
 	}
-	return l
+	return p
 }
 
 func (c *Client) once(ctx context.Context, rq request, fresh bool) ([]byte, error) {

@@ -127,7 +127,7 @@ func (c *Client) Fetch(ctx context.Context, s Signed) (body io.ReadCloser, size 
 		for k, v := range s.Headers {
 			rq.Header.Set(k, v)
 		}
-		if err := c.limiter(transfer).Wait(ctx); err != nil {
+		if err := c.pace(transfer).wait(ctx); err != nil {
 			return nil, 0, err
 		}
 		resp, err := c.carrier(rq.URL).Do(rq)

@@ -14,11 +14,11 @@ const perCall = 50
 
 // PullNamed reads messages by name, over all conversations of a reader at
 // once, through as few readers as can see them.
-func (Chat) PullNamed(ctx context.Context, env *connector.Env, want []connector.Named) (items []connector.Item, err error) {
+func (Chat) PullNamed(ctx context.Context, env *connector.Env, want []connector.Named, emit func(connector.Page) error) error {
 	for len(want) > 0 {
 		person := widest(want)
 		if person == "" {
-			return items, nil // nobody can read what is left
+			return nil // nobody can read what is left
 		}
 		var mine []connector.Named
 		want = slices.DeleteFunc(want, func(w connector.Named) bool {
@@ -29,14 +29,16 @@ func (Chat) PullNamed(ctx context.Context, env *connector.Env, want []connector.
 			return false
 		})
 		for part := range slices.Chunk(mine, perCall) {
-			got, err := named(ctx, env, person, part)
-			items = append(items, got...)
+			p, err := named(ctx, env, person, part)
 			if err != nil {
-				return items, err
+				return err
+			}
+			if err := emit(p); err != nil {
+				return err
 			}
 		}
 	}
-	return items, nil
+	return nil
 }
 
 // widest is the reader who can see most of want.
@@ -55,16 +57,17 @@ func widest(want []connector.Named) (best string) {
 	return best
 }
 
-func named(ctx context.Context, env *connector.Env, person string, part []connector.Named) (items []connector.Item, err error) {
+func named(ctx context.Context, env *connector.Env, person string, part []connector.Named) (p connector.Page, err error) {
 	ids := make([]string, len(part))
 	by := make(map[string]connector.Source, len(part))
 	for i, w := range part {
 		ids[i] = w.ID
 		by[w.ID] = w.Source
 	}
+	p.Asked = env.Now()
 	raws, err := env.Client.MessagesByID(ctx, person, ids)
 	if err != nil {
-		return nil, fmt.Errorf("read messages by name: %w", err)
+		return p, fmt.Errorf("read messages by name: %w", err)
 	}
 	for _, raw := range raws {
 		var m message
@@ -79,7 +82,7 @@ func named(ctx context.Context, env *connector.Env, person string, part []connec
 		if err != nil {
 			continue // reading on meets it again and names it
 		}
-		items = append(items, it)
+		p.Items = append(p.Items, it)
 	}
-	return items, nil
+	return p, nil
 }
