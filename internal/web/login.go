@@ -23,7 +23,7 @@ func (s *Server) loginPage(c echo.Context) templates.Login {
 
 func (s *Server) loginForm(c echo.Context) error {
 	v := visitOf(c)
-	if v.session != nil {
+	if v.session != nil && c.QueryParam("done") != "anew" {
 		return c.Redirect(http.StatusSeeOther, local(c.QueryParam("next")))
 	}
 	p := s.loginPage(c)
@@ -33,6 +33,8 @@ func (s *Server) loginForm(c echo.Context) error {
 		p.Done = v.lang.T("login.out")
 	case "account":
 		p.Done = v.lang.T("login.account")
+	case "anew":
+		p.Done = v.lang.T("login.anew")
 	}
 	return render(c, http.StatusOK, p)
 }

@@ -224,6 +224,13 @@ func (s *Server) guard(a rights, h echo.HandlerFunc) echo.HandlerFunc {
 		if a.content && v.session.Purpose == "" {
 			return policy.ErrPurpose
 		}
+		if a.anew && s.d.Now().Sub(v.session.Created) >= auth.Fresh {
+			next := v.next
+			if c.Request().Method != http.MethodGet {
+				next = "/settings"
+			}
+			return c.Redirect(http.StatusSeeOther, query("/login", "done", "anew", "next", next))
+		}
 		if a.fresh && !v.session.FreshAt(s.d.Now()) {
 			return restore.ErrStepUp
 		}

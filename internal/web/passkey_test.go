@@ -99,7 +99,7 @@ func TestAPasskeySignsInAlone(t *testing.T) {
 	x.get("/accounts").wants(t, 200)
 	x.post("/stepup", "ticket", ticket, "credential", credential, "next", "/").wants(t, 422)
 
-	v.fresh("maria")
+	v.again("maria")
 	id := v.get("/settings").wants(t, 200).found(t, removeID)
 	v.post("/settings/passkey/remove", "id", "99").wants(t, 404)
 	v.post("/settings/passkey/remove", "id", id).wants(t, 303, "/settings?done=nopasskey")

@@ -58,6 +58,7 @@ type rights struct {
 	claim   bool          // only before there is an account
 	content bool          // a purpose is needed
 	fresh   bool          // a code of the last five minutes is needed
+	anew    bool          // a whole sign-in of the last five minutes is needed
 }
 
 var (
@@ -73,6 +74,9 @@ func (a rights) forContent() rights { a.name += ", purpose"; a.content = true; r
 
 // andFresh asks for a fresh code first.
 func (a rights) andFresh() rights { a.name += ", fresh code"; a.fresh = true; return a }
+
+// andLogin asks to sign in anew first: for what changes how one signs in.
+func (a rights) andLogin() rights { a.name += ", signed in anew"; a.anew = true; return a }
 
 func (s *Server) routes() []route {
 	accounts := may(policy.Accounts).andFresh()
@@ -119,13 +123,13 @@ func (s *Server) routes() []route {
 		{"POST", "/purpose", s.purpose, signed},
 		{"GET", "/settings", s.settings, signed},
 		{"POST", "/settings/password", s.password, signed},
-		{"POST", "/settings/recovery", s.recoveryCodes, signed.andFresh()},
-		{"GET", "/settings/authenticator", s.authenticatorForm, signed.andFresh()},
-		{"GET", "/settings/authenticator/qr.png", s.authenticatorQR, signed.andFresh()},
-		{"POST", "/settings/authenticator", s.authenticator, signed.andFresh()},
-		{"GET", "/settings/passkey", s.passkeyForm, signed.andFresh()},
-		{"POST", "/settings/passkey", s.passkeyAdd, signed.andFresh()},
-		{"POST", "/settings/passkey/remove", s.passkeyRemove, signed.andFresh()},
+		{"POST", "/settings/recovery", s.recoveryCodes, signed.andLogin()},
+		{"GET", "/settings/authenticator", s.authenticatorForm, signed.andLogin()},
+		{"GET", "/settings/authenticator/qr.png", s.authenticatorQR, signed.andLogin()},
+		{"POST", "/settings/authenticator", s.authenticator, signed.andLogin()},
+		{"GET", "/settings/passkey", s.passkeyForm, signed.andLogin()},
+		{"POST", "/settings/passkey", s.passkeyAdd, signed.andLogin()},
+		{"POST", "/settings/passkey/remove", s.passkeyRemove, signed.andLogin()},
 
 		{"GET", "/accounts", s.accounts, accounts},
 		{"POST", "/accounts/invite", s.accountInvite, accounts},
