@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
@@ -90,7 +91,7 @@ func (s *Server) invited(c echo.Context) error {
 		return err
 	}
 	if !ok || subtle.ConstantTimeCompare([]byte(inv.Token), []byte(c.Param("token"))) != 1 {
-		return echo.NewHTTPError(http.StatusNotFound)
+		return errors.Join(s.refused(c, "link"), echo.NewHTTPError(http.StatusNotFound))
 	}
 	return nil
 }
