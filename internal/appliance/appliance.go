@@ -28,6 +28,7 @@ import (
 	"farol/internal/dingtalk"
 	"farol/internal/i18n"
 	"farol/internal/keys"
+	"farol/internal/kit"
 	"farol/internal/matter"
 	"farol/internal/record"
 	"farol/internal/replica"
@@ -51,6 +52,7 @@ type Appliance struct {
 	access    *access.Book
 	approvals *approval.Book
 	matters   *matter.Register
+	kits      *kit.Book
 	claim     *auth.Claim
 	archive   *archive.Archive
 	audit     *audit.Log
@@ -73,8 +75,8 @@ type Appliance struct {
 	places []*placeRun
 	stop   context.CancelFunc // ends the sender's run
 	states map[string]consentState
-	kit    *pendingKit
-	print  string // fingerprint of the console certificate
+	kit    []keys.Share // made and not yet typed back
+	print  string       // fingerprint of the console certificate
 
 	sendersCtx context.Context // lives as long as Run
 	works      sync.WaitGroup  // on storage places, for the console

@@ -105,11 +105,13 @@ func TestNoSecretAndNoContentRestsReadable(t *testing.T) {
 	if err := a.Enrol(ctx, h.nodeAddr, h.node.NewCode()); err != nil {
 		t.Fatal(err)
 	}
-	shares, err := a.Kit(ctx, 3, 2)
+	shares, err := a.Kit(ctx, "maria", 3, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaves = append(leaves, shares...)
+	for _, share := range shares {
+		leaves = append(leaves, share.Text())
+	}
 	if err := a.FinishSetup(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -2,73 +2,69 @@ package appliance
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"strconv"
+	"strings"
 	"time"
 
+	"farol/internal/archive"
 	"farol/internal/audit"
 	"farol/internal/i18n"
 	"farol/internal/keys"
-	"farol/internal/settings"
+	"farol/internal/kit"
+	"farol/internal/web"
 )
-
-// pendingKit is a recovery kit that was shown and not yet typed back.
-type pendingKit struct {
-	n, k   int
-	shares []keys.Share
-}
-
-// kitInfo is what is remembered of a kit: no share.
-type kitInfo struct {
-	N    int       `json:"n"`
-	K    int       `json:"k"`
-	Made time.Time `json:"made"`
-}
 
 // Kit splits the root key into n shares of which k open it. The shares are
 // given once; they are kept nowhere.
-func (a *Appliance) Kit(ctx context.Context, n, k int) ([]string, error) {
-	if k < 1 || k > n || n > 10 {
+func (a *Appliance) Kit(ctx context.Context, by string, n, k int) ([]keys.Share, error) {
+	if k < 2 || k > n || n > 9 {
 		return nil, &i18n.Error{ID: "kit.numbers"}
 	}
 	shares, err := keys.Split(a.root, n, k)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.audit.Append(ctx, audit.Event{Actor: "system", Operation: "key.share.issue", Object: "root", Outcome: "ok"}); err != nil {
+	if err := a.shareEntry(ctx, by, "made", map[string]string{"shares": strconv.Itoa(n), "needed": strconv.Itoa(k)}); err != nil {
 		return nil, err
 	}
 	a.mu.Lock()
-	a.kit = &pendingKit{n, k, shares}
+	a.kit = shares
 	a.mu.Unlock()
-	out := make([]string, len(shares))
-	for i, s := range shares {
-		out[i] = s.Text()
-	}
-	return out, nil
+	return shares, nil
 }
 
-// ConfirmKit checks shares that were typed back from paper: enough of them
-// must give this appliance's root key.
-func (a *Appliance) ConfirmKit(ctx context.Context, typed []string) error {
+func (a *Appliance) shareEntry(ctx context.Context, by, what string, detail map[string]string) error {
+	detail["what"] = what
+	_, err := a.audit.Append(ctx, audit.Event{Actor: by, Operation: "key.share.issue", Object: "key/root", Outcome: "ok", Detail: detail})
+	return err
+}
+
+// ConfirmKit checks shares that were typed back from paper: enough of those
+// just made must give this appliance's root key.
+func (a *Appliance) ConfirmKit(ctx context.Context, by string, typed []string) error {
 	a.mu.Lock()
-	kit := a.kit
+	made := a.kit
 	a.mu.Unlock()
-	if kit == nil {
+	if made == nil {
 		return &i18n.Error{ID: "kit.none"}
 	}
-	root, err := combine(typed)
+	shares, root, err := combine(typed)
 	if err != nil {
 		return err
 	}
 	if !root.Equal(a.root) {
 		return &i18n.Error{ID: "kit.other"}
 	}
-	b, err := json.Marshal(kitInfo{kit.n, kit.k, time.Now().UTC()})
-	if err != nil {
-		return err
+	for i := range shares {
+		if n := shares[i].Number; n > len(made) || made[n-1].Mark() != shares[i].Mark() {
+			return &i18n.Error{ID: "kit.older"}
+		}
 	}
-	if err := a.settings.Set(ctx, map[string]string{settings.KitShares: string(b), settings.KitConfirmed: time.Now().UTC().Format(time.RFC3339)}); err != nil {
+	err = a.kits.Replace(ctx, made, by, func() error {
+		return a.shareEntry(ctx, by, "proved", map[string]string{"shares": strconv.Itoa(made[0].N), "needed": strconv.Itoa(made[0].K)})
+	})
+	if err != nil {
 		return err
 	}
 	a.mu.Lock()
@@ -77,22 +73,87 @@ func (a *Appliance) ConfirmKit(ctx context.Context, typed []string) error {
 	return nil
 }
 
+// Rehearse puts the key together from typed shares and tries it on the lock of
+// this archive and of each copy, as they lie there now.
+func (a *Appliance) Rehearse(ctx context.Context, by string, typed []string) (web.Rehearsal, error) {
+	shares, root, err := combine(typed)
+	if err == nil && !root.Equal(a.root) {
+		err = &i18n.Error{ID: "kit.other"}
+	}
+	if err != nil {
+		_, nerr := a.audit.Append(ctx, audit.Event{Actor: by, Operation: "drill.run", Object: "key/root", Outcome: "failed", Detail: map[string]string{"what": "shares"}})
+		return web.Rehearsal{}, errors.Join(err, nerr)
+	}
+	out := web.Rehearsal{At: time.Now().UTC()}
+	try := func(name string, read func(context.Context) ([]byte, error)) {
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		l := web.Lock{Name: name}
+		b, err := read(ctx)
+		if err == nil {
+			err = archive.Opens(ctx, b, root)
+		} else {
+			l.Away = true
+		}
+		if l.Opened = err == nil; !l.Opened {
+			a.log.WarnContext(ctx, "a lock did not open in a rehearsal", "name", name, "err", err)
+		}
+		out.Locks = append(out.Locks, l)
+	}
+	try("", func(context.Context) ([]byte, error) { return a.archive.Lock() })
+	a.mu.Lock()
+	places, sender := append([]*placeRun(nil), a.places...), a.sender
+	a.mu.Unlock()
+	for _, p := range places {
+		try(p.Config().Name, func(ctx context.Context) ([]byte, error) { return p.File(ctx, archive.LockName) })
+	}
+	if sender != nil {
+		try(a.Offsite(ctx).Address, func(ctx context.Context) ([]byte, error) { return sender.File(ctx, archive.LockName) })
+	}
+	opened := 0
+	for _, l := range out.Locks {
+		if l.Opened {
+			opened++
+		}
+	}
+	ev := audit.Event{Actor: by, Operation: "drill.run", Object: "key/root", Outcome: "ok", Detail: map[string]string{"what": "shares", "shares": numbers(shares), "opened": strconv.Itoa(opened), "locks": strconv.Itoa(len(out.Locks))}}
+	if opened < len(out.Locks) {
+		ev.Outcome = "partial"
+	}
+	err = a.kits.Rehearsed(ctx, shares, func() error {
+		_, err := a.audit.Append(ctx, ev)
+		return err
+	})
+	if errors.Is(err, kit.ErrNone) { // shares of a kit that this database never knew
+		_, err = a.audit.Append(ctx, ev)
+	}
+	return out, err
+}
+
+func numbers(shares []keys.Share) string {
+	var out []string
+	for i := range shares {
+		out = append(out, strconv.Itoa(shares[i].Number))
+	}
+	return strings.Join(out, " ")
+}
+
 // combine reads typed shares and joins them; the error names the bad one.
-func combine(typed []string) (keys.Root, error) {
+func combine(typed []string) ([]keys.Share, keys.Root, error) {
 	var shares []keys.Share
 	for i, t := range typed {
-		if t == "" {
+		if strings.TrimSpace(t) == "" {
 			continue
 		}
 		s, err := keys.ParseShare(t)
 		if err != nil {
-			return keys.Root{}, &i18n.Error{ID: "kit.share", Args: []any{"n", i + 1}, Err: err}
+			return nil, keys.Root{}, &i18n.Error{ID: "kit.share", Args: []any{"n", i + 1}, Err: err}
 		}
 		shares = append(shares, s)
 	}
 	root, err := keys.Combine(shares)
 	if err != nil {
-		return keys.Root{}, &i18n.Error{ID: "kit.combine", Err: errors.Join(err)}
+		return nil, keys.Root{}, &i18n.Error{ID: "kit.combine", Err: err}
 	}
-	return root, nil
+	return shares, root, nil
 }

@@ -17,6 +17,7 @@ import (
 	"farol/internal/db"
 	"farol/internal/i18n"
 	"farol/internal/keys"
+	"farol/internal/kit"
 	"farol/internal/settings"
 )
 
@@ -134,7 +135,7 @@ func (a *Appliance) useControl(ctx context.Context, path string) (err error) {
 		return err
 	}
 	a.settings = settings.New(a.control, a.box)
-	a.access, a.approvals, a.matters = access.New(a.control), approval.New(a.control, a.box), matter.New(a.control, a.box)
+	a.access, a.approvals, a.matters, a.kits = access.New(a.control), approval.New(a.control, a.box), matter.New(a.control, a.box), kit.New(a.control, a.box)
 	a.accounts, err = auth.New(a.control, a.box, nil)
 	return err
 }

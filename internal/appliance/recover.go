@@ -37,7 +37,7 @@ type PlaceConfig = replica.PlaceConfig
 // recovery leaves a folder that the next try continues.
 func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, progress func(step string, done, total int64)) error {
 	cfg.Bounds().Apply(log)
-	root, err := combine(rc.Shares)
+	_, root, err := combine(rc.Shares)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func fetchNode(ctx context.Context, cfg Config, rc Recovery, fetch string, progr
 
 // ArchivePassword is what stock kopia asks for, from shares of the kit.
 func ArchivePassword(shares []string) (string, error) {
-	root, err := combine(shares)
+	_, root, err := combine(shares)
 	if err != nil {
 		return "", err
 	}

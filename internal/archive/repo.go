@@ -137,7 +137,7 @@ func openRepo(ctx context.Context, b *blobs, config string, root keys.Root, now 
 
 // repoID reads the archive's id from the plain part of the format blob.
 func repoID(root string) (id [16]byte, err error) {
-	b, err := os.ReadFile(filepath.Join(root, "kopia.repository.f"))
+	b, err := os.ReadFile(filepath.Join(root, LockName))
 	if err != nil {
 		return id, fmt.Errorf("read the repository's format: %w", err)
 	}

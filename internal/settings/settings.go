@@ -38,7 +38,6 @@ func New(d *db.DB, box Box) *Settings {
 const (
 	SetupDone     = "setup.done"      // RFC 3339 time
 	SetupStep     = "setup.step"      // furthest step reached
-	KitConfirmed  = "setup.kit"       // when the recovery kit was confirmed
 	Hosts         = "tenant.hosts"    // JSON of dingtalk.Hosts
 	ClientID      = "tenant.client"   // AppKey
 	ClientSecret  = "tenant.secret"   // sealed
@@ -48,7 +47,6 @@ const (
 	OperatorUser  = "tenant.operator.user"
 	OffsiteURL    = "offsite.url"
 	OffsiteID     = "offsite.identity" // sealed: our certificate and key, the node's certificate
-	KitShares     = "keys.kit"         // JSON: n, k, set id
 	BackupPaused  = "backup.paused"
 	ScheduleNight = "schedule.incremental" // cron, Asia/Macau
 	ScheduleWeek  = "schedule.full"

@@ -115,7 +115,7 @@ func (s *Server) apiStatus(c echo.Context) error {
 		Offsite  offsite   `json:"offsite"`
 		Check    check     `json:"check"`
 		Archive  archive   `json:"archive"`
-	}{State: string(say.State), Say: say.Bold, Version: s.d.Machine.Version(), Bound: f.bound, Paused: f.paused, Kit: f.kit, Consents: f.consented, Last: f.last, Listed: f.listed, Archived: f.archived,
+	}{State: string(say.State), Say: say.Bold, Version: s.d.Machine.Version(), Bound: f.bound, Paused: f.paused, Kit: f.kit != nil, Consents: f.consented, Last: f.last, Listed: f.listed, Archived: f.archived,
 		Gaps: len(f.gaps), Events: f.lag.Events, P50: f.lag.P50.Seconds(), P99: f.lag.P99.Seconds(), LogSize: s.d.Audit.Size(),
 		Offsite: offsite{f.offsite.Set, f.offsite.Connected, f.offsite.Lag.Seconds(), f.offsite.BehindBytes, f.offsite.LastAck, f.offsite.CheckpointSize},
 		Check:   check{f.health.Checking, f.health.CheckedAt, f.health.CheckedRecords, f.health.CheckedBytes, f.health.Damage}}

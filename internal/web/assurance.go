@@ -7,9 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"farol/internal/policy"
-	"farol/internal/settings"
 	"farol/templates"
-	"farol/templates/ui"
 )
 
 func (s *Server) assurancePage(c echo.Context) templates.Assurance {
@@ -32,14 +30,7 @@ func (s *Server) assurancePage(c echo.Context) templates.Assurance {
 	}
 	p.Verified = s.verified(c)
 	p.Schedules = s.readingSchedules(c, p.Configure)
-	p.Kit = templates.Check{State: ui.Signal, Line: w.t("kit.unproved"), Text: w.t("kit.unproved.text")}
-	if f.kit {
-		p.Kit = templates.Check{State: ui.Safe, Line: w.t("kit.proved"), Text: w.t("kit.proved.text")}
-		var info struct{ N, K int }
-		if ok, err := s.d.Settings.GetJSON(ctx, settings.KitShares, &info); err == nil && ok {
-			p.Kit.Line = w.t("kit.proved.of", "k", info.K, "n", info.N)
-		}
-	}
+	p.Kit = w.kitCheck(f.kit)
 	return p
 }
 

@@ -34,6 +34,7 @@ import (
 	"farol/internal/dingtalk/simulator"
 	"farol/internal/i18n"
 	"farol/internal/keys"
+	"farol/internal/kit"
 	"farol/internal/matter"
 	"farol/internal/policy"
 	"farol/internal/record"
@@ -80,7 +81,8 @@ type machine struct {
 	claim    *auth.Claim
 	archive  *archive.Archive
 	bound    Binding
-	kit      []string
+	kit      []keys.Share
+	locks    []Lock
 	offsite  Offsite
 	health   Health
 	verified Verified
@@ -125,18 +127,24 @@ func (m *machine) Enrol(_ context.Context, address, code string) error {
 	return nil
 }
 func (m *machine) Offsite(context.Context) Offsite { return m.offsite }
-func (m *machine) Kit(_ context.Context, n, k int) ([]string, error) {
-	m.kit = nil
-	for range n {
-		m.kit = append(m.kit, "farol-share-"+rand.Text())
+func (m *machine) Kit(_ context.Context, _ string, n, k int) ([]keys.Share, error) {
+	root, err := keys.New()
+	if err == nil {
+		m.kit, err = keys.Split(root, n, k)
 	}
-	return m.kit, nil
+	return m.kit, err
 }
-func (m *machine) ConfirmKit(ctx context.Context, typed []string) error {
-	if len(typed) < 2 || typed[0] != m.kit[0] {
+func (m *machine) ConfirmKit(ctx context.Context, by string, typed []string) error {
+	if len(typed) < 2 || typed[0] != m.kit[0].Text() {
 		return &i18n.Error{ID: "kit.share", Args: []any{"n", 1}}
 	}
-	return m.h.d.Settings.Set(ctx, map[string]string{settings.KitConfirmed: "2026-11-23T00:00:00Z", settings.KitShares: `{"n":3,"k":2}`})
+	return m.h.d.Kit.Replace(ctx, m.kit, by, func() error { return nil })
+}
+func (m *machine) Rehearse(ctx context.Context, _ string, typed []string) (Rehearsal, error) {
+	if len(typed) < 2 || typed[0] != m.kit[0].Text() {
+		return Rehearsal{}, &i18n.Error{ID: "kit.share", Args: []any{"n", 1}}
+	}
+	return Rehearsal{Locks: m.locks}, m.h.d.Kit.Rehearsed(ctx, m.kit[:2], func() error { return nil })
 }
 func (m *machine) FinishSetup(ctx context.Context) error {
 	m.finished = true
@@ -252,7 +260,7 @@ func newHouse(t *testing.T) *house {
 		Operator: func(ctx context.Context) (string, error) { return set.Get(ctx, settings.Operator) }, Readers: func(context.Context) ([]string, error) { return nil, nil }, LogKey: vkey, Now: h.clock.now})
 	h.mach = &machine{h: h, rules: Rules{7, 90, 731, 3653, 3, 6}, claim: auth.NewClaim(), archive: arch, health: Health{Places: []Place{{Path: "/data", Total: 1000, Free: 900, Used: 50}}}}
 	h.alarms = watch.New(watch.Deps{Control: control, Archive: arch, Audit: log, Catalog: cat, Box: box, Now: h.clock.now})
-	h.Server, err = New(Deps{Access: given, Approvals: asked, Matters: matter.New(control, box), Watch: h.alarms, Accounts: accounts, Door: door, Engine: engine, Settings: set, Audit: log, Catalog: cat, Machine: h.mach, Now: h.clock.now, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
+	h.Server, err = New(Deps{Access: given, Approvals: asked, Matters: matter.New(control, box), Kit: kit.New(control, box), Watch: h.alarms, Accounts: accounts, Door: door, Engine: engine, Settings: set, Audit: log, Catalog: cat, Machine: h.mach, Now: h.clock.now, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
 	must(err)
 	h.srv = httptest.NewTLSServer(h.Handler())
 	t.Cleanup(func() {

@@ -6,6 +6,7 @@ import (
 
 	"farol/internal/auth"
 	"farol/internal/growth"
+	"farol/internal/keys"
 	"farol/internal/record"
 	"farol/internal/verify"
 )
@@ -28,8 +29,10 @@ type Machine interface {
 	Offsite(ctx context.Context) Offsite
 	// Kit splits the root key into n shares of which any k open it. They are
 	// shown once; the kit counts only after ConfirmKit.
-	Kit(ctx context.Context, n, k int) ([]string, error)
-	ConfirmKit(ctx context.Context, shares []string) error
+	Kit(ctx context.Context, by string, n, k int) ([]keys.Share, error)
+	ConfirmKit(ctx context.Context, by string, typed []string) error
+	// Rehearse puts the key together from shares and tries it on every copy.
+	Rehearse(ctx context.Context, by string, typed []string) (Rehearsal, error)
 	FinishSetup(ctx context.Context) error
 	Verify(ctx context.Context, by string) error // starts an integrity check; Health tells
 	Verified(ctx context.Context) (Verified, error)
@@ -74,6 +77,19 @@ type CoverageRow struct {
 	Reason string // message id
 	Args   []any
 	N, M   int // members who consented, of how many
+}
+
+// Rehearsal is what shares of the recovery kit opened.
+type Rehearsal struct {
+	At    time.Time
+	Locks []Lock // of the archive first, then of each copy
+}
+
+// Lock is what the key is tried on.
+type Lock struct {
+	Name   string // of the copy, "" for the archive itself
+	Opened bool
+	Away   bool // could not be read
 }
 
 // Offsite is how the off-site node stands.

@@ -231,7 +231,13 @@ func (s *Server) guard(a rights, h echo.HandlerFunc) echo.HandlerFunc {
 			}
 			return c.Redirect(http.StatusSeeOther, query("/login", "done", "anew", "next", next))
 		}
-		if a.fresh && !v.session.FreshAt(s.d.Now()) {
+		fresh := a.fresh
+		if a.setup {
+			if fresh, err = s.finished(c); err != nil {
+				return err
+			}
+		}
+		if fresh && !v.session.FreshAt(s.d.Now()) {
 			return restore.ErrStepUp
 		}
 		if a.content {

@@ -17,6 +17,7 @@ import (
 //	POST /setup/storage   offsite_address offsite_code    both empty = skip
 //	POST /setup/kit/make  n k                             200 with the shares, once
 //	POST /setup/kit       share…
+//	POST /kit/rehearse    share…   POST /kit/<number>/keeper keeper, /kit/<number>/see words, /kit/<number>/lose
 //	POST /setup/start     mode=full
 //	POST /login           name password totp|recovery next, reason for the break-glass account
 //	POST /stepup          totp|recovery next              with again=post the other fields go on to next
@@ -58,6 +59,7 @@ type rights struct {
 	claim   bool          // only before there is an account
 	content bool          // a purpose is needed
 	fresh   bool          // a code of the last five minutes is needed
+	setup   bool          // … once set-up is finished
 	anew    bool          // a whole sign-in of the last five minutes is needed
 }
 
@@ -75,11 +77,16 @@ func (a rights) forContent() rights { a.name += ", purpose"; a.content = true; r
 // andFresh asks for a fresh code first.
 func (a rights) andFresh() rights { a.name += ", fresh code"; a.fresh = true; return a }
 
+// ofSetup asks for a fresh code once set-up is finished: its first walk begins
+// with one.
+func (a rights) ofSetup() rights { a.name += ", fresh code after set-up"; a.setup = true; return a }
+
 // andLogin asks to sign in anew first: for what changes how one signs in.
 func (a rights) andLogin() rights { a.name += ", signed in anew"; a.anew = true; return a }
 
 func (s *Server) routes() []route {
 	accounts := may(policy.Accounts).andFresh()
+	step := may(policy.Configure).ofSetup()
 	read, find, operate, configure := may(policy.Read).forContent(), may(policy.Search).forContent(), may(policy.Operate), may(policy.Configure)
 	return []route{
 		{"GET", "/healthz", s.healthz, open},
@@ -98,17 +105,17 @@ func (s *Server) routes() []route {
 		{"GET", "/setup/admin", s.adminForm, claim},
 		{"GET", "/setup/admin/qr.png", s.adminQR, claim},
 		{"POST", "/setup/admin", s.admin, claim},
-		{"GET", "/setup/dingtalk", s.bindForm, configure},
-		{"POST", "/setup/dingtalk", s.bind, configure},
-		{"GET", "/setup/dingtalk/consent", s.setupConsent, configure},
+		{"GET", "/setup/dingtalk", s.bindForm, step},
+		{"POST", "/setup/dingtalk", s.bind, step},
+		{"GET", "/setup/dingtalk/consent", s.setupConsent, step},
 		{"GET", "/setup/dingtalk/callback", s.setupCallback, open},
-		{"GET", "/setup/scope", s.setupScopeForm, configure},
-		{"POST", "/setup/scope", s.setupScope, configure},
-		{"GET", "/setup/storage", s.storageForm, configure},
-		{"POST", "/setup/storage", s.storage, configure},
-		{"GET", "/setup/kit", s.kitForm, configure},
-		{"POST", "/setup/kit/make", s.kitMake, configure},
-		{"POST", "/setup/kit", s.kitConfirm, configure},
+		{"GET", "/setup/scope", s.setupScopeForm, step},
+		{"POST", "/setup/scope", s.setupScope, step},
+		{"GET", "/setup/storage", s.storageForm, step},
+		{"POST", "/setup/storage", s.storage, step},
+		{"GET", "/setup/kit", s.kitForm, step},
+		{"POST", "/setup/kit/make", s.kitMake, step},
+		{"POST", "/setup/kit", s.kitConfirm, step},
 		{"GET", "/setup/run", s.firstRun, configure},
 		{"POST", "/setup/start", s.firstStart, configure},
 
@@ -209,6 +216,12 @@ func (s *Server) routes() []route {
 		{"GET", "/alarms", s.alarms, operate},
 		{"GET", "/alarms/:id", s.alarm, operate},
 		{"POST", "/alarms/:id", s.alarmClose, configure.andFresh()},
+
+		{"GET", "/kit", s.kit, configure},
+		{"POST", "/kit/rehearse", s.kitRehearse, configure.andFresh()},
+		{"POST", "/kit/:number/keeper", s.kitKeeper, configure.andFresh()},
+		{"POST", "/kit/:number/see", s.kitSee, configure.andFresh()},
+		{"POST", "/kit/:number/lose", s.kitLose, configure.andFresh()},
 
 		{"GET", "/assurance", s.assurance, operate},
 		{"POST", "/assurance/verify", s.assuranceVerify, operate},

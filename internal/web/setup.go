@@ -142,7 +142,7 @@ func (s *Server) runPage(c echo.Context) (templates.SetupRun, error) {
 	}
 	miss(!f.bound, "setup.run.nobind", "/setup/dingtalk")
 	miss(f.bound && f.consented == 0, "setup.run.noconsent", "/setup/dingtalk")
-	miss(!f.kit, "setup.run.nokit", "/setup/kit")
+	miss(f.kit == nil, "setup.run.nokit", "/setup/kit")
 	if p.Started {
 		p.Progress, p.Finished = s.progressNow(w, f)
 	}

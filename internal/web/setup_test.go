@@ -53,10 +53,15 @@ func TestSetUpStory(t *testing.T) {
 	v.post("/setup/storage", "offsite_address", "node:1", "offsite_code", "bad").wants(t, 422, "配對碼不對")
 	v.post("/setup/storage").wants(t, 303, "/setup/kit")
 	v.post("/setup/kit/make", "n", "2", "k", "3").wants(t, 422)
-	v.post("/setup/kit/make", "n", "3", "k", "2").wants(t, 200, h.mach.kit...)
-	v.get("/setup/kit").wants(t, 200).lacks(t, h.mach.kit...)
-	v.post("/setup/kit", "share", "wrong", "share", h.mach.kit[1]).wants(t, 422, "第 1 片有錯字", `value="wrong"`)
-	v.post("/setup/kit", "share", h.mach.kit[0], "share", h.mach.kit[2]).wants(t, 303, "/setup/run")
+	made := v.post("/setup/kit/make", "n", "3", "k", "2")
+	var shares []string
+	for _, s := range h.mach.kit {
+		shares = append(shares, s.Text())
+		made.wants(t, 200, s.Text(), s.Mark().English(), s.Mark().Chinese(false))
+	}
+	v.get("/setup/kit").wants(t, 200).lacks(t, shares...)
+	v.post("/setup/kit", "share", "wrong", "share", shares[1]).wants(t, 422, "第 1 片有錯字", `value="wrong"`)
+	v.post("/setup/kit", "share", shares[0], "share", shares[2]).wants(t, 303, "/setup/run")
 	v.post("/setup/start", "mode", "full").wants(t, 303, "/setup/run")
 	if !h.mach.finished {
 		t.Error("the set-up was not finished")

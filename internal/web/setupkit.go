@@ -7,30 +7,30 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"farol/internal/i18n"
+	"farol/internal/kit"
 	"farol/internal/settings"
 	"farol/templates"
 	"farol/templates/ui"
 )
 
-// kitPage is the recovery kit: k of n shares. The usual split is two of three.
+// kitPage is the making of the recovery kit: k of n shares. The usual split is
+// two of three.
 func (s *Server) kitPage(c echo.Context, n, k int) (templates.SetupKit, error) {
 	ctx, w := c.Request().Context(), s.words(c)
 	p := templates.SetupKit{Setup: s.wizard(c, 6), N: n, K: k}
-	proved, err := s.d.Settings.Get(ctx, settings.KitConfirmed)
-	if err != nil {
+	var err error
+	if p.Over, err = s.finished(c); err != nil {
 		return p, err
 	}
 	if p.Firm, err = s.d.Settings.Get(ctx, settings.CorpName); err != nil {
 		return p, err
 	}
-	if proved != "" {
-		p.Proved, p.Made = true, true
-		var info struct{ N, K int }
-		if ok, err := s.d.Settings.GetJSON(ctx, settings.KitShares, &info); err != nil {
-			return p, err
-		} else if ok {
-			p.N, p.K = info.N, info.K
-		}
+	switch now, err := s.d.Kit.Current(ctx); {
+	case err == nil:
+		p.Proved, p.Made, p.N, p.K = true, true, now.N, now.K
+	case !errors.Is(err, kit.ErrNone):
+		return p, err
 	}
 	p.Drawing = templates.ShareDrawing{N: p.N, K: p.K, Any: w.t("setup.kit.any", "k", p.K), Alone: w.t("setup.kit.alone"), Label: w.t("setup.kit.drawing", "n", p.N, "k", p.K)}
 	for i := range p.N {
@@ -58,7 +58,8 @@ func (s *Server) kitMake(c echo.Context) error {
 		p.Problems = []ui.Problem{{Field: "n", Text: visitOf(c).lang.T("kit.numbers")}}
 		return render(c, http.StatusUnprocessableEntity, p)
 	}
-	shares, err := s.d.Machine.Kit(c.Request().Context(), n, k)
+	v := visitOf(c)
+	shares, err := s.d.Machine.Kit(c.Request().Context(), v.session.User.Name, n, k)
 	if err != nil {
 		return err
 	}
@@ -67,8 +68,13 @@ func (s *Server) kitMake(c echo.Context) error {
 		return err
 	}
 	p.N, p.K, p.Made, p.Proved, p.Typed = n, k, true, false, make([]string, k)
-	for i, t := range shares {
-		p.Shares = append(p.Shares, templates.Share{Number: i + 1, Text: t})
+	for i := range shares {
+		m, text := shares[i].Mark(), shares[i].Text()
+		side, path, err := qrPath(text)
+		if err != nil {
+			return err
+		}
+		p.Shares = append(p.Shares, templates.Share{Number: shares[i].Number, Text: text, English: m.English(), Chinese: m.Chinese(v.lang == i18n.ZhHans), Side: side, Path: path})
 	}
 	return render(c, http.StatusOK, p)
 }
@@ -79,7 +85,7 @@ func (s *Server) kitConfirm(c echo.Context) error {
 		return err
 	}
 	typed := form["share"]
-	if err := s.d.Machine.ConfirmKit(c.Request().Context(), typed); err != nil {
+	if err := s.d.Machine.ConfirmKit(c.Request().Context(), visitOf(c).session.User.Name, typed); err != nil {
 		text, ok := said(err, visitOf(c).lang)
 		if !ok {
 			return err
@@ -95,7 +101,7 @@ func (s *Server) kitConfirm(c echo.Context) error {
 	}
 	s.stale()
 	if over, err := s.finished(c); err != nil || over {
-		return errors.Join(err, seeOther(c, "/assurance"))
+		return errors.Join(err, seeOther(c, "/kit"))
 	}
 	if err := s.reach(c, 7); err != nil {
 		return err

@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"farol/internal/backup"
+	"farol/internal/kit"
 	"farol/internal/policy"
 	"farol/internal/settings"
 	"farol/internal/watch"
@@ -24,7 +26,7 @@ type facts struct {
 	firm       string
 	bound      bool
 	paused     bool
-	kit        bool      // the recovery kit was confirmed
+	kit        *kit.Kit  // nil before one was proved
 	last       time.Time // newest backup that ended well
 	runs       []backup.Run
 	runsErr    error
@@ -93,7 +95,13 @@ func (s *Server) readFacts(ctx context.Context) facts {
 		return v
 	}
 	f.firm, f.bound = get(settings.CorpName), get(settings.ClientID) != ""
-	f.paused, f.kit = get(settings.BackupPaused) == "yes", get(settings.KitConfirmed) != ""
+	f.paused = get(settings.BackupPaused) == "yes"
+	switch k, err := s.d.Kit.Current(ctx); {
+	case err == nil:
+		f.kit = &k
+	case !errors.Is(err, kit.ErrNone):
+		s.d.Log.WarnContext(ctx, "read the recovery kit", "err", err)
+	}
 	if f.runs, f.runsErr = e.Runs(ctx, 50); f.runsErr == nil {
 		for i, r := range f.runs {
 			good := r.State == backup.Done || r.State == backup.Partial
@@ -193,8 +201,10 @@ func (f *facts) say(w words) templates.Say {
 		return templates.Say{State: ui.Signal, Bold: w.t("say.offsite", "lag", w.lag(f.offsite.Lag)), Text: w.t("say.offsite.text"), Action: w.t("say.look"), Href: "/assurance#offsite"}
 	case !f.offsite.Set:
 		return templates.Say{State: ui.Signal, Bold: w.t("say.single"), Text: w.t("say.single.text", "age", w.age(f.last)), Action: w.t("say.pair"), Href: "/assurance#offsite"}
-	case !f.kit:
+	case f.kit == nil:
 		return templates.Say{State: ui.Signal, Bold: w.t("say.nokit"), Text: w.t("say.nokit.text"), Action: w.t("say.kit"), Href: "/setup/kit"}
+	case !f.kit.Opens():
+		return templates.Say{State: ui.Danger, Bold: w.t("kit.few", "left", f.kit.Left(), "k", f.kit.K), Text: w.t("kit.few.text"), Action: w.t("say.kit"), Href: "/setup/kit"}
 	}
 	return templates.Say{State: ui.Safe, Bold: w.t("say.safe"), Text: w.t("say.safe.text", "age", w.age(f.last), "lag", w.lag(f.offsite.Lag))}
 }
@@ -232,7 +242,12 @@ func (f *facts) todos(w words, sub policy.Subject) []templates.Todo {
 	add(configure && f.bound && f.consented == 0, ui.Signal, "user-plus", "todo.consent", "/consents")
 	add(configure && f.lapsed > 0, ui.Signal, "contact-round", "todo.lapsed", "/consents", "n", f.lapsed)
 	add(configure && !f.offsite.Set, ui.Signal, "anchor", "todo.offsite", "/assurance#offsite")
-	add(configure && !f.kit, ui.Signal, "key-round", "todo.kit", "/setup/kit")
+	add(configure && f.kit == nil, ui.Signal, "key-round", "todo.kit", "/setup/kit")
+	if k := f.kit; k != nil && configure {
+		if c := w.kitCheck(k); c.State != ui.Safe {
+			out = append(out, templates.Todo{State: c.State, Icon: "key-round", Title: c.Line, Text: c.Text, Action: w.t("kit.look"), Href: "/kit"})
+		}
+	}
 	add(operate && f.offsite.Set && !f.offsite.Connected, ui.Signal, "anchor", "todo.offsite.lost", "/assurance#offsite")
 	open := 0
 	for _, g := range f.gaps {

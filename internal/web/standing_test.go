@@ -14,7 +14,7 @@ func TestWhatStandsOutLeadsToThePageWhereAPersonActs(t *testing.T) {
 	w := words{now: time.Now()}
 	now := w.now
 	good := func(change func(*facts)) *facts {
-		f := &facts{at: now, bound: true, kit: true, last: now, consented: 1, offsite: Offsite{Set: true, Connected: true}}
+		f := &facts{at: now, bound: true, kit: aKit(now), last: now, consented: 1, offsite: Offsite{Set: true, Connected: true}}
 		change(f)
 		return f
 	}
@@ -32,7 +32,7 @@ func TestWhatStandsOutLeadsToThePageWhereAPersonActs(t *testing.T) {
 		"a lapsed consent":     {good(func(f *facts) { f.lapsed = 1 }), "/consents"},
 		"no other place":       {good(func(f *facts) { f.offsite = Offsite{} }), "/assurance#offsite"},
 		"a node out of reach":  {good(func(f *facts) { f.offsite.Connected = false }), "/assurance#offsite"},
-		"no proved kit":        {good(func(f *facts) { f.kit = false }), "/setup/kit"},
+		"no proved kit":        {good(func(f *facts) { f.kit = nil }), "/setup/kit"},
 		"nothing that matters": {good(func(*facts) {}), ""},
 	} {
 		if got := x.f.say(w).Href; got != x.want {

@@ -26,6 +26,7 @@ import (
 	"farol/internal/auth"
 	"farol/internal/backup"
 	"farol/internal/catalog"
+	"farol/internal/kit"
 	"farol/internal/matter"
 	"farol/internal/restore"
 	"farol/internal/settings"
@@ -46,6 +47,7 @@ type Deps struct {
 	Access    *access.Book
 	Approvals *approval.Book
 	Matters   *matter.Register
+	Kit       *kit.Book
 
 	Log *slog.Logger
 	Now func() time.Time

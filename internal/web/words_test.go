@@ -157,7 +157,7 @@ func TestChangedMarksWhatDiffers(t *testing.T) {
 func TestTheBandSaysTheWorstThingFirst(t *testing.T) {
 	now := time.Date(2026, 11, 23, 7, 42, 0, 0, time.UTC)
 	w := words{i18n.EN, now}
-	good := facts{at: now, bound: true, kit: true, last: now.Add(-3 * time.Minute), offsite: Offsite{Set: true, Connected: true}}
+	good := facts{at: now, bound: true, kit: aKit(now), last: now.Add(-3 * time.Minute), offsite: Offsite{Set: true, Connected: true}}
 	for want, f := range map[string]func(*facts){
 		"Your data is safe":                 func(*facts) {},
 		"3 damage(s) in the archive":        func(f *facts) { f.health.Damage = 3; f.bound = false },
@@ -166,7 +166,7 @@ func TestTheBandSaysTheWorstThingFirst(t *testing.T) {
 		"No backup for 1 d 6 h":             func(f *facts) { f.last = now.Add(-30 * time.Hour) },
 		"There is only the copy here":       func(f *facts) { f.offsite = Offsite{} },
 		"The off-site node is 9 min behind": func(f *facts) { f.offsite.Lag = 9 * time.Minute },
-		"The recovery kit is not proved":    func(f *facts) { f.kit = false },
+		"The recovery kit is not proved":    func(f *facts) { f.kit = nil },
 		"Backups are paused":                func(f *facts) { f.paused = true },
 		"12 files look encrypted": func(f *facts) {
 			f.alarms = []watch.Alarm{{Cause: watch.Ransom, Kind: record.Files, Places: []watch.Place{{Dept: 1, Container: 1, Seen: 7}, {Dept: 1, Container: 2, Seen: 5}}}}
