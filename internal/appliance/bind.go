@@ -15,6 +15,7 @@ import (
 	"farol/internal/connector"
 	"farol/internal/dingtalk"
 	"farol/internal/i18n"
+	"farol/internal/member"
 	"farol/internal/record"
 	"farol/internal/settings"
 	"farol/internal/web"
@@ -216,13 +217,29 @@ func (a *Appliance) userOf(ctx context.Context, c *dingtalk.Client, unionID stri
 	if u, ok := people.User(unionID); ok {
 		return u, nil
 	}
-	conn := a.engine.Connector(record.Contacts)
-	err := conn.Pull(ctx, &connector.Env{Client: c, People: people, Now: time.Now, Log: a.log}, connector.Source{}, "", func(connector.Page) error { return nil })
-	if err != nil {
+	if err := a.readContacts(ctx, c); err != nil {
 		return connector.User{}, err
 	}
 	u, _ := people.User(unionID)
 	return u, nil
+}
+
+// readContacts brings the directory up to date with who has been hired.
+func (a *Appliance) readContacts(ctx context.Context, c *dingtalk.Client) error {
+	env := &connector.Env{Client: c, People: a.engine.People(), Now: time.Now, Log: a.log}
+	return a.engine.Connector(record.Contacts).Pull(ctx, env, connector.Source{}, "", func(connector.Page) error { return nil })
+}
+
+// members are the company's staff at what is their own.
+func (a *Appliance) members() *member.Members {
+	return member.New(member.Deps{Control: a.control, Box: a.box, Settings: a.settings, People: a.engine.People(), Client: a.Client, Aliases: a.door.Aliases,
+		Refresh: func(ctx context.Context) error {
+			c := a.Client()
+			if c == nil {
+				return member.ErrUnbound
+			}
+			return a.readContacts(ctx, c)
+		}})
 }
 
 // Coverage asks what can be had of this tenant, kind by kind.

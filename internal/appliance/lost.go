@@ -18,6 +18,7 @@ import (
 	"farol/internal/i18n"
 	"farol/internal/keys"
 	"farol/internal/kit"
+	"farol/internal/member"
 	"farol/internal/settings"
 )
 
@@ -123,7 +124,7 @@ func (a *Appliance) openControl(ctx context.Context) error {
 		return err
 	}
 	// A session that was ended in the last half minute is alive in the copy.
-	if err := a.accounts.EndAll(ctx); err != nil {
+	if err := errors.Join(a.accounts.EndAll(ctx), member.EndAll(ctx, a.control)); err != nil {
 		return err
 	}
 	a.mend(ctx, "control", why, "the sealed copy in the archive")

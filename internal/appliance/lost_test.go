@@ -15,6 +15,7 @@ import (
 
 	"farol/internal/auth"
 	"farol/internal/db"
+	"farol/internal/member"
 	"farol/internal/settings"
 )
 
@@ -49,6 +50,9 @@ func lived(t *testing.T) (cfg Config, rows []string, seq uint64) {
 		commitOne(t, a, fmt.Sprint("in the journal ", i))
 	}
 	bringForward(t, a)
+	if _, _, err := a.members().Open(t.Context(), member.Person{UserID: "u1"}); err != nil {
+		t.Fatal(err)
+	}
 	if err := a.sealControl(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -244,6 +248,9 @@ func TestAControlDatabaseThatIsLostOrDamagedComesBackFromTheArchive(t *testing.T
 		a, stop := runs(t, cfg)
 		if n, err := a.accounts.Count(t.Context()); err != nil || n != 1 {
 			t.Errorf("%s: %d accounts, %v: anybody could claim the machine", what, n, err)
+		}
+		if n, err := a.members().Count(t.Context()); err != nil || n != 0 {
+			t.Errorf("%s: %d members are signed in, %v", what, n, err)
 		}
 		if corp, err := a.settings.Get(t.Context(), settings.CorpID); err != nil || corp != "ding-test" {
 			t.Errorf("%s: the settings: %q %v", what, corp, err)

@@ -30,7 +30,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	srv, err := web.New(web.Deps{Accounts: a.accounts, Door: a.door, Engine: a.engine, Settings: a.settings, Audit: a.audit, Catalog: a.catalog, Watch: a.watch, Machine: a, Access: a.access, Approvals: a.approvals, Matters: a.matters, Kit: a.kits, Log: a.log})
+	srv, err := web.New(web.Deps{Accounts: a.accounts, Door: a.door, Engine: a.engine, Settings: a.settings, Audit: a.audit, Catalog: a.catalog, Watch: a.watch, Machine: a, Access: a.access, Approvals: a.approvals, Matters: a.matters, Kit: a.kits, Members: a.members(), Log: a.log})
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}

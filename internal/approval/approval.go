@@ -39,8 +39,20 @@ const (
 	Export  What = "export"
 	Restore What = "restore"
 	Grant   What = "grant"
-	Role    What = "role"
+
+	// deeds: forms of the console, carried out as they were filled in
+	Role      What = "role"      // of an account
+	Reset     What = "reset"     // of a second factor
+	Invite    What = "invite"    // of somebody who could agree himself
+	Connect   What = "connect"   // to an organisation of DingTalk
+	Scope     What = "scope"     // of the backup
+	Retention What = "retention" // of points in time
+	Unhold    What = "unhold"    // of a point that was held
+	Place     What = "place"     // for a further copy: added or retired
 )
+
+// Deed reports whether the payload is a form of the console.
+func (w What) Deed() bool { return w != Export && w != Restore && w != Grant }
 
 // State of a request.
 type State string
@@ -138,6 +150,9 @@ func (b *Book) Ask(ctx context.Context, r Request) (Request, error) {
 	r.Reason = strings.TrimSpace(r.Reason)
 	r.ID, r.Need = strings.ToLower(rand.Text()[:12]), max(r.Need, 1)
 	err := b.db.Update(ctx, func(tx *db.Tx) error {
+		if err := b.sweep(ctx, tx); err != nil {
+			return err
+		}
 		r.Asked, r.Expires = tx.Now, tx.Now.Add(Deciding)
 		_, err := tx.ExecContext(ctx, "INSERT INTO approval(id, what, by, purpose, need, asked, expires, reason, shown, payload) VALUES(?,?,?,?,?,?,?,?,?,?)",
 			r.ID, r.What, r.By, r.Purpose, r.Need, r.Asked.UnixMilli(), r.Expires.UnixMilli(), b.seal(r.ID, "reason", r.Reason), b.seal(r.ID, "shown", r.Shown), b.seal(r.ID, "payload", string(r.Payload)))
@@ -175,7 +190,7 @@ func (b *Book) Decide(ctx context.Context, id, who string, yes bool, note string
 		}
 		switch {
 		case !yes:
-			_, err = tx.ExecContext(ctx, "UPDATE approval SET closed=?, at=? WHERE id=?", Refused, tx.Now.UnixMilli(), id)
+			err = b.close(ctx, tx, id, Refused)
 		case r.Left() == 1:
 			_, err = tx.ExecContext(ctx, "UPDATE approval SET expires=? WHERE id=?", tx.Now.Add(Waits).UnixMilli(), id)
 		}
@@ -203,17 +218,16 @@ func (b *Book) Use(ctx context.Context, id, who string, what What, need int, pay
 		}
 		have, want := sha256.Sum256(payload), sha256.Sum256(r.Payload)
 		switch {
-		case !strings.EqualFold(r.By, who) || r.What != what || subtle.ConstantTimeCompare(have[:], want[:]) != 1:
+		case !strings.EqualFold(r.By, who) || r.What != what:
 			return ErrOther
 		case r.State == Waiting:
 			return ErrWaiting
 		case r.State != Agreed:
 			return ErrClosed
-		case r.Need < need:
+		case r.Need < need || subtle.ConstantTimeCompare(have[:], want[:]) != 1:
 			return ErrOther
 		}
-		_, err = tx.ExecContext(ctx, "UPDATE approval SET closed=?, at=? WHERE id=?", Used, tx.Now.UnixMilli(), id)
-		return err
+		return b.close(ctx, tx, id, Used)
 	})
 	if err != nil {
 		return fmt.Errorf("use what was agreed to: %w", err)
@@ -233,11 +247,42 @@ func (b *Book) Withdraw(ctx context.Context, id, who string) error {
 		case r.State != Waiting && r.State != Agreed:
 			return ErrClosed
 		}
-		_, err = tx.ExecContext(ctx, "UPDATE approval SET closed=?, at=? WHERE id=?", Withdrawn, tx.Now.UnixMilli(), id)
-		return err
+		return b.close(ctx, tx, id, Withdrawn)
 	})
 	if err != nil {
 		return fmt.Errorf("withdraw a request: %w", err)
+	}
+	return nil
+}
+
+// close ends a request. Its payload goes: a form may hold a secret.
+func (b *Book) close(ctx context.Context, tx *db.Tx, id string, as State) error {
+	_, err := tx.ExecContext(ctx, "UPDATE approval SET closed=?, at=?, payload=? WHERE id=?", as, tx.Now.UnixMilli(), b.seal(id, "payload", ""), id)
+	return err
+}
+
+// sweep closes what expired.
+func (b *Book) sweep(ctx context.Context, tx *db.Tx) error {
+	rows, err := tx.QueryContext(ctx, "SELECT id FROM approval WHERE closed='' AND expires<=?", tx.Now.UnixMilli())
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var ids []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		ids = append(ids, id)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := b.close(ctx, tx, id, Expired); err != nil {
+			return err
+		}
 	}
 	return nil
 }

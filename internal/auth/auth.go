@@ -64,6 +64,7 @@ type Accounts struct {
 
 	queue  *hashQueue
 	rites  rites
+	firsts firsts
 	params *argon2id.Params
 	dummy  string // compared when there is no such account, for equal time
 }

@@ -20,6 +20,7 @@ type Try struct {
 	Reason         string // needed for a break-glass account
 	Source, Agent  string
 	Passkey        Response // in place of the code; alone, without name and password, when the device has checked its owner
+	First          string   // a ticket of [Accounts.First], in place of name and password
 	Device         string   // of a browser that signed in before, "" = a new one
 }
 
@@ -40,6 +41,9 @@ func cleanName(name string) string { return strings.TrimSpace(norm.NFKC.String(n
 // everything is right but a break-glass account says no reason; its code is
 // not spent then.
 func (a *Accounts) Login(ctx context.Context, t Try) (Opened, error) {
+	if t.First != "" {
+		return a.linkedLogin(ctx, t)
+	}
 	if t.Passkey.Ticket != "" {
 		return a.passkeyLogin(ctx, t)
 	}

@@ -162,14 +162,17 @@ func (a *Accounts) SetRole(ctx context.Context, id int64, role string, act Act) 
 	return nil
 }
 
-// Disable keeps an account from signing in and ends its sessions.
+// Disable keeps an account from signing in, ends its sessions and removes its
+// link to a person elsewhere.
 func (a *Accounts) Disable(ctx context.Context, id int64, act Act) error {
 	err := a.manage(ctx, id, act, true, func(tx *db.Tx, x Account) error {
 		if _, err := tx.ExecContext(ctx, "UPDATE account SET disabled=1 WHERE id=?", id); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM device WHERE account=?", id); err != nil {
-			return err
+		for _, q := range []string{"DELETE FROM device WHERE account=?", "DELETE FROM link WHERE account=?"} {
+			if _, err := tx.ExecContext(ctx, q, id); err != nil {
+				return err
+			}
 		}
 		return endSessions(ctx, tx, id)
 	})
@@ -209,7 +212,7 @@ func (a *Accounts) Reset(ctx context.Context, id int64, password bool, act Act) 
 		if x.Breakglass {
 			return ErrFixed
 		}
-		for _, q := range []string{"UPDATE account SET enrol=1, totp=x'' WHERE id=?", "DELETE FROM recovery_code WHERE account=?", "DELETE FROM passkey WHERE account=?", "DELETE FROM device WHERE account=?", "DELETE FROM invitation WHERE account=?"} {
+		for _, q := range []string{"UPDATE account SET enrol=1, totp=x'' WHERE id=?", "DELETE FROM recovery_code WHERE account=?", "DELETE FROM passkey WHERE account=?", "DELETE FROM device WHERE account=?", "DELETE FROM link WHERE account=?", "DELETE FROM invitation WHERE account=?"} {
 			if _, err := tx.ExecContext(ctx, q, id); err != nil {
 				return err
 			}

@@ -101,8 +101,11 @@ func (c *Catalog) fillContainer(ctx context.Context, tx *db.Tx, i *ContainerInfo
 	if h, ok := was[i.CatalogID]; ok {
 		i.Then, i.Gone = &h, h.State&Tombstone != 0
 	}
-	return c.openJSON(sealed, &i.Container, "container", binary.BigEndian.AppendUint64(nil, uint64(i.CatalogID)))
+	return c.openJSON(sealed, &i.Container, "container", containerKey(i.CatalogID))
 }
+
+// containerKey is what the sealed name of a container is bound to.
+func containerKey(id int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }
 
 // Container returns one container when the scope held anything of it at a
 // commit (0 = now).

@@ -56,6 +56,7 @@ var secondary = []string{
 	"CREATE INDEX rec_container ON rec(container, id)",
 	"CREATE INDEX rec_item ON rec(item, until, ver, state)",
 	"CREATE INDEX rec_seg       ON rec(seg, off)",
+	"CREATE INDEX rec_author ON rec(author)",
 }
 
 // Rebuild begins. Until [Rebuild.Finish] the file counts as stale: what a
@@ -72,7 +73,7 @@ func (c *Catalog) Rebuild(ctx context.Context) (*Rebuild, error) {
 		if err := setMeta(ctx, tx, "tokens", "rebuilding"); err != nil {
 			return err
 		}
-		for _, q := range []string{"DROP INDEX IF EXISTS rec_container", "DROP INDEX IF EXISTS rec_item", "DROP INDEX IF EXISTS rec_seg",
+		for _, q := range []string{"DROP INDEX IF EXISTS rec_container", "DROP INDEX IF EXISTS rec_item", "DROP INDEX IF EXISTS rec_seg", "DROP INDEX IF EXISTS rec_author",
 			"INSERT INTO fts(fts, rank) VALUES('automerge', 0)", "INSERT INTO fts(fts, rank) VALUES('hashsize', 33554432)"} {
 			if _, err := tx.ExecContext(ctx, q); err != nil {
 				return err

@@ -7,7 +7,7 @@ import (
 )
 
 // where is one alternative of a scope as SQL over rec r. Every query has it.
-func where(s record.Scope, containerIDs []int64) (string, []any) {
+func where(s record.Scope, containerIDs, authorIDs []int64) (string, []any) {
 	var sb strings.Builder
 	var args []any
 	if s.Nothing() {
@@ -38,6 +38,10 @@ func where(s record.Scope, containerIDs []int64) (string, []any) {
 	if len(s.Containers) > 0 {
 		in("r.container", len(containerIDs), func(i int) any { return containerIDs[i] })
 	}
+	if s.Own { // what describes a conversation is nobody's own
+		in("r.author", len(authorIDs), func(i int) any { return authorIDs[i] })
+		sb.WriteString(" AND (r.state & 4) = 0")
+	}
 	return sb.String(), args
 }
 
@@ -54,7 +58,7 @@ func (c *Catalog) scope(s record.Scope) (string, []any) {
 				ids = append(ids, c.ContainerID(k, name))
 			}
 		}
-		cond, more := where(*o, ids)
+		cond, more := where(*o, ids, c.authors(*o))
 		ors, args = append(ors, cond), append(args, more...)
 	})
 	switch len(ors) {
@@ -64,6 +68,15 @@ func (c *Catalog) scope(s record.Scope) (string, []any) {
 		return ors[0], args
 	}
 	return "((" + strings.Join(ors, ") OR (") + "))", args
+}
+
+// authors are the catalog's ids of the people whose own a scope is limited to.
+func (c *Catalog) authors(s record.Scope) []int64 {
+	var ids []int64
+	for _, key := range s.Authors {
+		ids = append(ids, c.blind.name("person", key))
+	}
+	return ids
 }
 
 // ContainerID is the catalog's id of an upstream container.

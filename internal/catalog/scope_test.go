@@ -22,7 +22,7 @@ func TestNobodySeesARowThatNoneOfHisGrantsCovers(t *testing.T) {
 	var rows []Row
 	for i := range n {
 		r := Row{Ref: record.Ref{Kind: kinds[rng.IntN(3)], Container: fmt.Sprint("box", rng.IntN(9)), ID: fmt.Sprint(i)}, Ver: record.HashOf(fmt.Append(nil, i)), Dept: int64(1 + rng.IntN(5)),
-			Class: record.Class(rng.IntN(4)), Time: time.UnixMilli(1.7e12 + int64(i)*60_000).UTC(), Index: i, Loc: record.Loc{Seg: "j", Off: int64(i), Len: 1}, Bytes: 1, Text: "報價單"}
+			Class: record.Class(rng.IntN(4)), Time: time.UnixMilli(1.7e12 + int64(i)*60_000).UTC(), Index: i, Loc: record.Loc{Seg: "j", Off: int64(i), Len: 1}, Bytes: 1, Text: "報價單", Author: Person{Key: []string{"", "ana", "rui", "wai"}[rng.IntN(4)]}}
 		if rng.IntN(4) == 0 {
 			r.State |= Private
 		}
@@ -39,6 +39,10 @@ func TestNobodySeesARowThatNoneOfHisGrantsCovers(t *testing.T) {
 				s.Kinds = append(s.Kinds, k)
 			}
 		}
+		if rng.IntN(3) == 0 {
+			s.Own = true
+			s.Authors = [][]string{nil, {"ana"}, {"rui", "wai"}}[rng.IntN(3)]
+		}
 		for d := range int64(5) {
 			if rng.IntN(3) == 0 {
 				s.Depts = append(s.Depts, d+1)
@@ -48,7 +52,7 @@ func TestNobodySeesARowThatNoneOfHisGrantsCovers(t *testing.T) {
 	}
 	covers := func(s record.Scope, r Row) bool {
 		return slices.Contains(s.Kinds, r.Ref.Kind) && (s.All || slices.Contains(s.Depts, r.Dept)) && r.Class <= s.Class && (s.Private || r.State&Private == 0) &&
-			record.Realms(r.State/Finance)&^s.Realms == 0
+			record.Realms(r.State/Finance)&^s.Realms == 0 && (!s.Own || slices.Contains(s.Authors, r.Author.Key))
 	}
 	expr := ParseExpr("報價單")
 	for round := range 200 {

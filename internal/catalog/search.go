@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"farol/internal/record"
@@ -30,7 +31,8 @@ func (c *Catalog) Search(ctx context.Context, s record.Scope, q Query) ([]Hit, e
 	ctx, cancel := context.WithTimeout(ctx, SearchTimeout)
 	defer cancel()
 	cond, args := c.filter(s, &q)
-	sqlText := "SELECT " + hitColumns + " FROM fts f CROSS JOIN rec r ON r.id=f.rowid WHERE f.fts MATCH ? AND f.rowid<? AND " + cond + " ORDER BY f.rowid DESC LIMIT ?"
+	mine, margs := c.mine(s)
+	sqlText := "SELECT " + hitColumns + " FROM fts f CROSS JOIN rec r ON r.id=f.rowid WHERE f.fts MATCH ? AND f.rowid<?" + mine + " AND " + cond + " ORDER BY f.rowid DESC LIMIT ?"
 	before := q.Before
 	if before == 0 {
 		before = 1 << 62
@@ -39,9 +41,25 @@ func (c *Catalog) Search(ctx context.Context, s record.Scope, q Query) ([]Hit, e
 		// one slack hour: a full second spills its rows into later slots
 		before = min(before, (q.To.Unix()-slotEpoch+3600)*4)
 	}
-	all := append([]any{q.Expr.match(c.blind), before}, args...)
+	all := append(append([]any{q.Expr.match(c.blind), before}, margs...), args...)
 	hs, err := c.hits(ctx, sqlText, append(all, q.Limit))
 	return settle(hs, q.AsOf), err
+}
+
+// mine drops what others wrote before its row is looked up: somebody's own is
+// a small part of what holds a common word.
+func (c *Catalog) mine(s record.Scope) (string, []any) {
+	each, err := ownParts(s)
+	if err != nil || len(each) == 0 {
+		return "", nil
+	}
+	var args []any
+	for _, o := range each {
+		for _, id := range c.authors(o) {
+			args = append(args, id)
+		}
+	}
+	return " AND +f.rowid IN (SELECT id FROM rec INDEXED BY rec_author WHERE author IN (" + strings.TrimSuffix(strings.Repeat("?,", len(args)), ",") + "))", args
 }
 
 // CountUpTo counts proposals up to max: exact for single terms, an upper bound

@@ -54,6 +54,21 @@ type Confirmer interface {
 	Gone(ctx context.Context, env *Env, rec *record.Record) (bool, error)
 }
 
+// Personal is implemented by kinds of which something can be one person's own.
+type Personal interface {
+	// Own shows an item as the person who made it may have it back: without a
+	// word that others wrote in it. him tells his keys from others'. ok is false
+	// when the item is not his alone.
+	Own(rec *record.Record, him func(key string) bool) (own Own, ok bool)
+}
+
+// Own is an item as its maker sees it.
+type Own struct {
+	Document       // without what others wrote
+	Blobs    []int // the numbers of the record's attachments that are his
+	Omitted  bool  // others wrote something in it that is left out
+}
+
 // Hint is what an event is worth: read this source on from its cursor, or this
 // one item of it.
 type Hint struct {

@@ -67,6 +67,25 @@ func (c *Client) User(ctx context.Context, userID string) (Raw, error) {
 	return a.Result, err
 }
 
+// UserByUnion finds the employee that a unionId stands for: [ErrNotFound] when
+// this company has none, which a contact from outside is too.
+func (c *Client) UserByUnion(ctx context.Context, unionID string) (userID string, err error) {
+	var a struct {
+		Result struct {
+			Type   int    `json:"contact_type"` // 0 employee, 1 external contact
+			UserID string `json:"userid"`
+		}
+	}
+	const path = "/topapi/user/getbyunionid"
+	if err := c.legacy(ctx, path, map[string]any{"unionid": unionID}, &a); err != nil {
+		return "", err
+	}
+	if a.Result.UserID == "" || a.Result.Type != 0 {
+		return "", &APIError{API: path[1:], kind: ErrNotFound}
+	}
+	return a.Result.UserID, nil
+}
+
 // Visible is the part of the organisation that the app may see.
 type Visible struct {
 	Depts []int64  `json:"authed_dept"`

@@ -235,3 +235,50 @@ func TestTheConsentAddressCarriesStateAndNoSecret(t *testing.T) {
 		t.Fatal(u, err)
 	}
 }
+
+func TestAUnionIDStandsForAPresentEmployeeOrNobody(t *testing.T) {
+	sim, c, base := newPair(t, simulator.Options{})
+	ctx := t.Context()
+	depts, err := c.SubDepartments(ctx, 1)
+	if err != nil || len(depts) == 0 {
+		t.Fatal(len(depts), err)
+	}
+	var d struct {
+		ID int64 `json:"dept_id"`
+	}
+	if err := decode("department", depts[len(depts)-1], &d); err != nil {
+		t.Fatal(err)
+	}
+	users, _, err := c.Users(ctx, d.ID, 0)
+	if err != nil || len(users) == 0 {
+		t.Fatal(len(users), err)
+	}
+	var u struct{ UserID, UnionID string }
+	if err := decode("user", users[len(users)-1], &u); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := c.UserByUnion(ctx, u.UnionID); err != nil || id != u.UserID {
+		t.Errorf("%q, %v", id, err)
+	}
+	if id, err := c.UserByUnion(ctx, "nobody"); !errors.Is(err, ErrNotFound) || id != "" {
+		t.Errorf("%q, %v", id, err)
+	}
+	control(t, base, "/_sim/leave", `{"userId":"`+u.UserID+`"}`)
+	if id, err := c.UserByUnion(ctx, u.UnionID); !errors.Is(err, ErrNotFound) || id != "" {
+		t.Errorf("after he left: %q, %v", id, err)
+	}
+	if n := len(sim.Violations()); n > 0 {
+		t.Errorf("%d breaches of the contract", n)
+	}
+	outside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1.0/oauth2/accessToken" {
+			w.Write([]byte(`{"accessToken":"t","expireIn":7200}`))
+			return
+		}
+		w.Write([]byte(`{"errcode":0,"errmsg":"ok","result":{"contact_type":1,"userid":"guest"}}`))
+	}))
+	defer outside.Close()
+	if id, err := New(Config{Hosts: SameHost(outside.URL)}).UserByUnion(ctx, "u"); !errors.Is(err, ErrNotFound) || id != "" {
+		t.Errorf("a contact from outside: %q, %v", id, err)
+	}
+}

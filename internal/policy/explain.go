@@ -14,6 +14,7 @@ type Target struct {
 	Class   record.Class
 	Realms  record.Realms
 	Private bool
+	Author  string // person key
 }
 
 // Want is what a grant lacks for an act.
@@ -29,6 +30,7 @@ const (
 	WantClass   Want = "class"
 	WantRealm   Want = "realm"
 	WantPrivate Want = "private"
+	WantOwn     Want = "own" // somebody else wrote it
 )
 
 // Why is one grant's part in a decision; it covers the act when it wants
@@ -57,6 +59,7 @@ func Explain(s Subject, a Action, p Purpose, t Target, now time.Time) (allowed b
 			lacks(t.Class > g.Class, WantClass)
 			lacks(t.Realms&^g.Realms != 0, WantRealm)
 			lacks(t.Private && !g.Custody && !(g.Private && p.Legal()), WantPrivate)
+			lacks(g.Own && (t.Author == "" || !slices.Contains(g.Names, t.Author)), WantOwn)
 		}
 		allowed = allowed || len(w.Wants) == 0
 		why = append(why, w)

@@ -45,6 +45,8 @@ type Grant struct {
 	Private  bool          `json:"private,omitempty"` // 1:1 conversations, for a legal purpose only
 	Custody  bool          `json:"-"`                 // 1:1 conversations for every purpose: the machine's custodian, who moves records without reading them
 	Actions  []Action      `json:"actions"`
+	Own      bool          `json:"-"` // only records of Names: a member's, see [Member]
+	Names    []string      `json:"-"` // person keys of one person
 	Purposes []Purpose     `json:"purposes,omitempty"`
 	Until    time.Time     `json:"until,omitzero"` // zero: no end
 }
@@ -62,11 +64,17 @@ const (
 	Verification  Purpose = "verification"
 )
 
+// Self is the purpose of a member of the company who reads what is his own. No
+// account declares it: it is not among [Purposes].
+const Self Purpose = "self"
+
 // Purposes lists them in the order of the page.
 var Purposes = []Purpose{Recovery, Investigation, Dispute, Handover, Request, Verification}
 
 // Legal reports whether 1:1 conversations may be opened for the purpose.
-func (p Purpose) Legal() bool { return p == Investigation || p == Dispute || p == Request }
+func (p Purpose) Legal() bool {
+	return p == Investigation || p == Dispute || p == Request || p == Self
+}
 
 // Subject is the person who asks.
 type Subject struct {
@@ -107,7 +115,7 @@ func Allow(s Subject, a Action, p Purpose, now time.Time, expand func([]int64) [
 		if !g.live(now) || !slices.Contains(g.Actions, a) || !slices.Contains(g.Purposes, p) {
 			continue
 		}
-		sc := record.Scope{All: g.All, Kinds: g.Kinds, Class: g.Class, Realms: g.Realms, Private: g.Private && p.Legal() || g.Custody}
+		sc := record.Scope{All: g.All, Kinds: g.Kinds, Class: g.Class, Realms: g.Realms, Private: g.Private && p.Legal() || g.Custody, Own: g.Own, Authors: g.Names}
 		if !g.All {
 			sc.Depts = expand(g.Depts)
 		}

@@ -150,6 +150,7 @@ func TestAnExplanationIsTheDecision(t *testing.T) {
 		}
 		return out
 	}
+	all := append(slices.Clone(Purposes), Self)
 	some := func() Grant {
 		g := Grant{All: rng.IntN(5) == 0, Class: record.Class(rng.IntN(4)), Realms: record.Realms(rng.IntN(4)), Private: rng.IntN(2) == 0, Custody: rng.IntN(8) == 0, Depts: []int64{1 + rng.Int64N(5)}}
 		for _, a := range []Action{Read, Export} {
@@ -157,7 +158,7 @@ func TestAnExplanationIsTheDecision(t *testing.T) {
 				g.Actions = append(g.Actions, a)
 			}
 		}
-		for _, p := range Purposes {
+		for _, p := range all {
 			if rng.IntN(3) > 0 {
 				g.Purposes = append(g.Purposes, p)
 			}
@@ -166,6 +167,10 @@ func TestAnExplanationIsTheDecision(t *testing.T) {
 			if rng.IntN(3) > 0 {
 				g.Kinds = append(g.Kinds, k)
 			}
+		}
+		if rng.IntN(3) == 0 {
+			g.Own = true
+			g.Names = [][]string{nil, {"a"}, {"a", "b"}}[rng.IntN(3)]
 		}
 		if rng.IntN(5) == 0 {
 			g.Until = now.Add(time.Duration(rng.IntN(2)*2-1) * time.Hour)
@@ -176,13 +181,14 @@ func TestAnExplanationIsTheDecision(t *testing.T) {
 	for range 20_000 {
 		s := Subject{Grants: []Grant{some(), some()}}
 		d := 1 + rng.Int64N(5)
-		tg := Target{Kind: record.Kinds[rng.IntN(len(record.Kinds))], Depts: above(d), Class: record.Class(rng.IntN(4)), Realms: record.Realms(rng.IntN(4)), Private: rng.IntN(3) == 0}
-		a, p := []Action{Read, Export}[rng.IntN(2)], Purposes[rng.IntN(len(Purposes))]
+		tg := Target{Kind: record.Kinds[rng.IntN(len(record.Kinds))], Depts: above(d), Class: record.Class(rng.IntN(4)), Realms: record.Realms(rng.IntN(4)), Private: rng.IntN(3) == 0, Author: []string{"", "a", "b", "c"}[rng.IntN(4)]}
+		a, p := []Action{Read, Export}[rng.IntN(2)], all[rng.IntN(len(all))]
 		allowed, why := Explain(s, a, p, tg, now)
 		scope, err := Allow(s, a, p, now, expand)
 		covers := false
 		for _, o := range append([]record.Scope{scope}, scope.Or...) {
-			covers = covers || err == nil && slices.Contains(o.Kinds, tg.Kind) && (o.All || slices.Contains(o.Depts, d)) && tg.Class <= o.Class && tg.Realms&^o.Realms == 0 && (!tg.Private || o.Private)
+			covers = covers || err == nil && slices.Contains(o.Kinds, tg.Kind) && (o.All || slices.Contains(o.Depts, d)) && tg.Class <= o.Class && tg.Realms&^o.Realms == 0 && (!tg.Private || o.Private) &&
+				(!o.Own || slices.Contains(o.Authors, tg.Author))
 		}
 		if allowed != covers || len(why) != 2 {
 			t.Fatalf("explained %v, decided %v: %+v for %s %s by %+v", allowed, covers, tg, a, p, s)

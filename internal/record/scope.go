@@ -50,6 +50,8 @@ type Scope struct {
 	Private    bool     // 1:1 conversations too
 	Realms     Realms   // closed circles that are open to the reader
 	Containers []string // when set, only these containers
+	Own        bool     // only what Authors wrote; nobody's without an author
+	Authors    []string // the person keys of one person, see [Record.Author]
 	Or         []Scope  // further scopes, none of them with an Or: what one of all shows is seen
 }
 
@@ -60,7 +62,7 @@ func (s Scope) Nothing() bool {
 			return false
 		}
 	}
-	return len(s.Kinds) == 0 || (!s.All && len(s.Depts) == 0)
+	return len(s.Kinds) == 0 || (!s.All && len(s.Depts) == 0) || (s.Own && len(s.Authors) == 0)
 }
 
 // Each returns the scope with every one of its alternatives changed by fn;

@@ -36,24 +36,26 @@ func New(d *db.DB, box Box) *Settings {
 
 // Names of settings.
 const (
-	SetupDone     = "setup.done"      // RFC 3339 time
-	SetupStep     = "setup.step"      // furthest step reached
-	Hosts         = "tenant.hosts"    // JSON of dingtalk.Hosts
-	ClientID      = "tenant.client"   // AppKey
-	ClientSecret  = "tenant.secret"   // sealed
-	CorpID        = "tenant.corp"     // DingTalk's id of the organisation
-	CorpName      = "tenant.name"     // sealed: a name
-	Operator      = "tenant.operator" // unionId of the employee named for drive access
-	OperatorUser  = "tenant.operator.user"
-	OffsiteURL    = "offsite.url"
-	OffsiteID     = "offsite.identity" // sealed: our certificate and key, the node's certificate
-	BackupPaused  = "backup.paused"
-	ScheduleNight = "schedule.incremental" // cron, Asia/Macau
-	ScheduleWeek  = "schedule.full"
-	VerifyNight   = "verify.night"         // cron, Asia/Macau: the sample
-	VerifyWeek    = "verify.week"          // cron: everything
-	VerifyMinutes = "verify.night.minutes" // budget of the sample
-	VerifyHours   = "verify.week.hours"    // budget of everything, a night
+	SetupDone        = "setup.done"      // RFC 3339 time
+	SetupStep        = "setup.step"      // furthest step reached
+	Hosts            = "tenant.hosts"    // JSON of dingtalk.Hosts
+	ClientID         = "tenant.client"   // AppKey
+	ClientSecret     = "tenant.secret"   // sealed
+	CorpID           = "tenant.corp"     // DingTalk's id of the organisation
+	CorpName         = "tenant.name"     // sealed: a name
+	Operator         = "tenant.operator" // unionId of the employee named for drive access
+	OperatorUser     = "tenant.operator.user"
+	OffsiteURL       = "offsite.url"
+	OffsiteID        = "offsite.identity" // sealed: our certificate and key, the node's certificate
+	SignInByDingTalk = "signin.dingtalk"  // "on": DingTalk may be an account's first factor
+	SelfService      = "self.service"     // "on": members may read what is their own
+	BackupPaused     = "backup.paused"
+	ScheduleNight    = "schedule.incremental" // cron, Asia/Macau
+	ScheduleWeek     = "schedule.full"
+	VerifyNight      = "verify.night"         // cron, Asia/Macau: the sample
+	VerifyWeek       = "verify.week"          // cron: everything
+	VerifyMinutes    = "verify.night.minutes" // budget of the sample
+	VerifyHours      = "verify.week.hours"    // budget of everything, a night
 )
 
 // Get reads a setting, "" when it was never set.

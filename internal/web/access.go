@@ -234,7 +234,7 @@ func (s *Server) accessGive(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.note(c, audit.Event{Operation: asks[rq.What].ask, Object: "account/" + g.Account, Approval: got.ID, Outcome: "ok"}); err != nil {
+	if err := s.note(c, audit.Event{Operation: asksOf(rq.What).ask, Object: "account/" + g.Account, Approval: got.ID, Outcome: "ok"}); err != nil {
 		return errors.Join(err, s.d.Approvals.Withdraw(context.WithoutCancel(ctx), got.ID, rq.By))
 	}
 	return seeOther(c, "/inbox/"+got.ID+"?done=asked")

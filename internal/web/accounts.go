@@ -3,11 +3,13 @@ package web
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
+	"farol/internal/approval"
 	"farol/internal/audit"
 	"farol/internal/auth"
 	"farol/internal/policy"
@@ -83,6 +85,11 @@ func (s *Server) accountInvite(c echo.Context) error {
 	var token string
 	err := errAbove
 	if s.covers(v.subject(), in.Role) {
+		if decides(in.Role) { // else who asks could be the other person too
+			if ok, err := s.agreed(c, approval.Invite, w.t("deed.invite", "name", in.Shown, "account", in.Name), w.role(in.Role)); !ok {
+				return err
+			}
+		}
 		token, in, err = s.d.Accounts.Invite(ctx, in, func(in auth.Invitation) error {
 			return s.note(c, audit.Event{Operation: "user.invite", Object: "invitation/" + strconv.FormatInt(in.ID, 36), Outcome: "ok", Detail: map[string]string{"role": in.Role}})
 		})
@@ -213,12 +220,32 @@ func (s *Server) managed(c echo.Context, operation, done string, detail map[stri
 	return errors.Join(render(c, http.StatusUnprocessableEntity, p), errAnswered)
 }
 
+// decides reports whether everybody of a role may decide on requests.
+func decides(role string) bool {
+	r, _ := policy.RoleOf(role)
+	return slices.ContainsFunc(r.Grants, func(g policy.Grant) bool { return slices.Contains(g.Actions, policy.Approve) })
+}
+
+// manageable reports whether the reader may manage the account at all. Who may
+// not is refused by the act itself, without anybody being asked.
+func (s *Server) manageable(c echo.Context, x auth.Account) bool {
+	v := visitOf(c)
+	return x.ID != v.session.User.ID && !x.Breakglass && s.covers(v.subject(), x.Role)
+}
+
 // errAnswered says that a page was already sent; see [Server.fail].
 var errAnswered = errors.New("answered")
 
 func (s *Server) accountRole(c echo.Context) error {
-	role := strings.TrimSpace(c.FormValue("role"))
-	known, _ := policy.RoleOf(role) // what was typed may be anything: the log names presets only
+	w, role := s.words(c), strings.TrimSpace(c.FormValue("role"))
+	known, ok := policy.RoleOf(role) // what was typed may be anything: the log names presets only
+	if x, err := s.accountOf(c); err != nil {
+		return err
+	} else if ok && s.manageable(c, x) && s.covers(visitOf(c).subject(), role) {
+		if ok, err := s.agreed(c, approval.Role, w.t("deed.role", "name", x.Shown, "account", x.Name), w.t("deed.fromto", "from", w.role(x.Role), "to", w.role(role))); !ok {
+			return err
+		}
+	}
 	return s.managed(c, "role.change", "role", map[string]string{"role": or(known.Name, "none")}, func(id int64, act auth.Act) error {
 		if !s.covers(visitOf(c).subject(), role) {
 			return errAbove
@@ -248,6 +275,17 @@ func (s *Server) accountEnd(c echo.Context) error {
 // accountReset answers with the link for the new second factor, once.
 func (s *Server) accountReset(c echo.Context) error {
 	w, lost := s.words(c), c.FormValue("lost") == "1"
+	if x, err := s.accountOf(c); err != nil {
+		return err
+	} else if s.manageable(c, x) {
+		shown := []string{w.t("deed.reset", "name", x.Shown, "account", x.Name)}
+		if lost {
+			shown = append(shown, w.t("deed.reset.password"))
+		}
+		if ok, err := s.agreed(c, approval.Reset, shown...); !ok {
+			return err
+		}
+	}
 	var token string
 	var in auth.Invitation
 	err := s.managed(c, "totp.reset", "", map[string]string{"password": strconv.FormatBool(lost)}, func(id int64, act auth.Act) (err error) {

@@ -279,7 +279,7 @@ func TestATakenRightEndsTheSessionAtOnce(t *testing.T) {
 		x := h.login(name)
 		x.get("/audit").wants(t, 200)
 		v.fresh("maria")
-		v.post(fmt.Sprintf("/accounts/%d/%s", i+2, act), "role", "legal")
+		v.post(fmt.Sprintf("/accounts/%d/%s", i+2, act), "role", "it")
 		x.get("/audit").wants(t, 303, "/login?next=%2Faudit")
 		x.post("/stepup", "totp", h.code(h.kept[name].Text)).wants(t, 303, "/login")
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"farol/internal/approval"
 	"farol/internal/audit"
 	"farol/internal/settings"
 	"farol/templates"
@@ -147,6 +148,13 @@ func (s *Server) bind(c echo.Context) error {
 		problems = append(problems, ui.Problem{Field: "base_url", Text: urlErr})
 	}
 	if len(problems) == 0 {
+		where := b.BaseURL
+		if b.Region != "custom" {
+			where = w.t("region." + b.Region)
+		}
+		if ok, err := s.agreed(c, approval.Connect, where, b.ClientID); !ok {
+			return err
+		}
 		if err := s.d.Machine.Bind(c.Request().Context(), b); err != nil {
 			text, ok := said(err, w.l)
 			if !ok {

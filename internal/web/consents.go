@@ -60,6 +60,9 @@ func (s *Server) consents(c echo.Context) error {
 	if total > 0 {
 		p.Known, p.Percent, p.Line = true, min(active*100/total, 100), w.t("consents.line", "n", active, "m", total)
 	}
+	if p.Self, err = s.d.Members.On(ctx); err != nil {
+		return err
+	}
 	inv, ok, err := s.invitation(c)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"farol/internal/approval"
 	"farol/internal/i18n"
 	"farol/internal/restore"
 	"farol/templates"
@@ -86,6 +87,9 @@ func (s *Server) copyAdd(c echo.Context) error {
 	w, n := s.words(c), readCopy(c)
 	problems := n.missing(w)
 	if len(problems) == 0 {
+		if ok, err := s.agreed(c, approval.Place, w.t("deed.place.add", "name", n.Name), strings.TrimSpace(strings.Join([]string{n.Kind, n.Host, n.Bucket, n.Path, n.Country}, " "))); !ok {
+			return err
+		}
 		err := s.d.Machine.AddCopy(c.Request().Context(), visitOf(c).session.User.Name, n)
 		if err != nil {
 			text, ok := said(err, w.l)
@@ -168,6 +172,10 @@ func (s *Server) copyRetire(c echo.Context) error {
 	files := c.FormValue("files")
 	switch files {
 	case "keep", "erase", "forget":
+		w := s.words(c)
+		if ok, err := s.agreed(c, approval.Place, w.t("deed.place.retire", "name", p.Name), w.t("deed.place."+files)); !ok {
+			return err
+		}
 		err = s.d.Machine.RetireCopy(c.Request().Context(), visitOf(c).session.User.Name, p.ID, files == "erase", files == "forget")
 	default:
 		err = &i18n.Error{ID: "places.retire.pick"}

@@ -16,6 +16,7 @@ import (
 	"farol/internal/backup"
 	"farol/internal/i18n"
 	"farol/internal/matter"
+	"farol/internal/member"
 	"farol/internal/policy"
 	"farol/internal/restore"
 	"farol/internal/watch"
@@ -55,6 +56,7 @@ type answer struct {
 
 func answerTo(err error, l i18n.Lang) answer {
 	var slow *auth.Slow
+	var rate *member.Slow
 	var said *i18n.Error
 	var he *echo.HTTPError
 	if code, id := approvalAnswer(err); code != 0 {
@@ -65,6 +67,10 @@ func answerTo(err error, l i18n.Lang) answer {
 		return answer{code: http.StatusForbidden, id: "error.403"}
 	case errors.Is(err, approval.ErrNotFound), errors.Is(err, access.ErrNotFound), errors.Is(err, matter.ErrNotFound), errors.Is(err, restore.ErrNotFound), errors.Is(err, audit.ErrNotFound), errors.Is(err, watch.ErrGone), errors.Is(err, auth.ErrUnknown):
 		return answer{code: http.StatusNotFound, id: "error.404"}
+	case errors.Is(err, member.ErrOff):
+		return answer{code: http.StatusNotFound, id: "self.off"}
+	case errors.As(err, &rate):
+		return answer{code: http.StatusTooManyRequests, id: "self.slow", text: l.T("self.slow.text", "wait", l.Duration(rate.Wait), "until", l.Time(rate.Until))}
 	case errors.Is(err, auth.ErrLink):
 		return answer{code: http.StatusNotFound, id: "join.bad"}
 	case errors.Is(err, restore.ErrEmpty):
@@ -119,7 +125,12 @@ func (s *Server) failPage(c echo.Context, err error) error {
 	if a.code == http.StatusForbidden {
 		p.People = s.whoGrants(ctx)
 	}
-	if v.session != nil {
+	if isMe(c.Request().URL.Path) {
+		p.Back, p.People, p.Bare = ui.Link{Label: v.lang.T("self.home"), Href: mePath}, nil, s.meBare(c, p.Heading)
+		if errors.Is(err, member.ErrOff) { // there is no page to go back to
+			p.Back = ui.Link{}
+		}
+	} else if v.session != nil {
 		p.SignedIn, p.Shell = true, s.shell(c, p.Heading, "")
 	} else {
 		p.Bare = s.bare(c, p.Heading)

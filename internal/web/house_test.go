@@ -36,6 +36,7 @@ import (
 	"farol/internal/keys"
 	"farol/internal/kit"
 	"farol/internal/matter"
+	"farol/internal/member"
 	"farol/internal/policy"
 	"farol/internal/record"
 	"farol/internal/restore"
@@ -73,6 +74,7 @@ type house struct {
 	srv    *httptest.Server
 	kept   map[string]auth.Secret
 	above  string // address of the simulator
+	dir    string // of the databases
 }
 
 // machine is a stand-in for the appliance. It answers from its fields.
@@ -219,12 +221,12 @@ func newHouse(t *testing.T) *house {
 			t.Fatal(err)
 		}
 	}
-	sim, err := simulator.New(simulator.Options{Seed: 3, People: 12, Messages: 300})
+	sim, err := simulator.New(simulator.Options{Seed: 3, People: 12, Messages: 300, RedirectURIs: []string{"https://" + named + firstCallback}})
 	must(err)
 	upstream := httptest.NewServer(sim)
 	root, err := keys.New()
 	must(err)
-	h := &house{t: t, above: upstream.URL, clock: &clock{}, sim: sim, kept: map[string]auth.Secret{}}
+	h := &house{t: t, dir: dir, above: upstream.URL, clock: &clock{}, sim: sim, kept: map[string]auth.Secret{}}
 	control, err := db.Open(ctx, filepath.Join(dir, "control.db"), db.Control, h.clock.now)
 	must(err)
 	box := keys.NewBox(root.Derive("control"))
@@ -260,7 +262,7 @@ func newHouse(t *testing.T) *house {
 		Operator: func(ctx context.Context) (string, error) { return set.Get(ctx, settings.Operator) }, Readers: func(context.Context) ([]string, error) { return nil, nil }, LogKey: vkey, Now: h.clock.now})
 	h.mach = &machine{h: h, rules: Rules{7, 90, 731, 3653, 3, 6}, claim: auth.NewClaim(), archive: arch, health: Health{Places: []Place{{Path: "/data", Total: 1000, Free: 900, Used: 50}}}}
 	h.alarms = watch.New(watch.Deps{Control: control, Archive: arch, Audit: log, Catalog: cat, Box: box, Now: h.clock.now})
-	h.Server, err = New(Deps{Access: given, Approvals: asked, Matters: matter.New(control, box), Kit: kit.New(control, box), Watch: h.alarms, Accounts: accounts, Door: door, Engine: engine, Settings: set, Audit: log, Catalog: cat, Machine: h.mach, Now: h.clock.now, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
+	h.Server, err = New(Deps{Access: given, Approvals: asked, Matters: matter.New(control, box), Kit: kit.New(control, box), Members: h.members(control, box, set, engine, door), Watch: h.alarms, Accounts: accounts, Door: door, Engine: engine, Settings: set, Audit: log, Catalog: cat, Machine: h.mach, Now: h.clock.now, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
 	must(err)
 	h.srv = httptest.NewTLSServer(h.Handler())
 	t.Cleanup(func() {
@@ -278,6 +280,14 @@ func newHouse(t *testing.T) *house {
 		sim.Close()
 	})
 	return h
+}
+
+// members are the staff of the simulator's tenant.
+func (h *house) members(control *db.DB, box *keys.Box, set *settings.Settings, engine *backup.Engine, door *restore.Door) *member.Members {
+	return member.New(member.Deps{Control: control, Box: box, Settings: set, People: engine.People(), Client: func() *dingtalk.Client { return h.client }, Aliases: door.Aliases, Now: h.clock.now,
+		Refresh: func(ctx context.Context) error {
+			return engine.Connector(record.Contacts).Pull(ctx, &connector.Env{Client: h.client, People: engine.People(), Now: time.Now, Log: slog.New(slog.DiscardHandler)}, connector.Source{}, "", func(connector.Page) error { return nil })
+		}})
 }
 
 // account makes an account of a role; everybody's password is the same.
@@ -467,6 +477,12 @@ func (h *house) consent() {
 func (h *house) backedUp() {
 	h.t.Helper()
 	h.consent()
+	h.runBackup()
+}
+
+// runBackup runs a full backup and waits for its end.
+func (h *house) runBackup() {
+	h.t.Helper()
 	if _, err := h.d.Engine.Start(h.t.Context(), backup.Full, "test"); err != nil {
 		h.t.Fatal(err)
 	}

@@ -24,6 +24,15 @@ var asks = map[approval.What]struct{ ask, yes, no string }{
 	approval.Grant:   {"access.request", "access.approve", "access.reject"},
 }
 
+// asksOf falls back to what is logged of a change of the appliance itself.
+func asksOf(w approval.What) (x struct{ ask, yes, no string }) {
+	x, ok := asks[w]
+	if !ok {
+		x.ask, x.yes, x.no = "change.request", "change.approve", "change.reject"
+	}
+	return x
+}
+
 // others reports whether anybody but the reader may decide on what he asks
 // for.
 func (s *Server) others(c echo.Context) (bool, error) {
@@ -58,7 +67,7 @@ func (s *Server) askOthers(c echo.Context, x wish, u *restore.Unagreed) error {
 	if err != nil {
 		return err
 	}
-	if err := s.note(c, audit.Event{Operation: asks[u.What].ask, Object: "approval/" + got.ID, Approval: got.ID, Outcome: "ok"}); err != nil {
+	if err := s.note(c, audit.Event{Operation: asksOf(u.What).ask, Object: "approval/" + got.ID, Approval: got.ID, Outcome: "ok"}); err != nil {
 		return errors.Join(err, s.d.Approvals.Withdraw(context.WithoutCancel(ctx), got.ID, rq.By)) // no entry, no request
 	}
 	return seeOther(c, "/inbox/"+got.ID+"?done=asked")
@@ -144,7 +153,11 @@ func (s *Server) askPage(c echo.Context, r *approval.Request) templates.Ask {
 	if r.What == approval.Grant {
 		labels = []string{"access.for", "inbox.scope", "access.last", "access.act"}
 	}
-	for i, line := range strings.Split(r.Shown, "\n") {
+	lines := strings.Split(r.Shown, "\n")
+	if r.What.Deed() {
+		p.Facts, lines = w.deedFacts(lines), nil
+	}
+	for i, line := range lines {
 		if i < len(labels) {
 			p.Facts = append(p.Facts, templates.Pair{Label: w.t(labels[i]), Value: line})
 		}
@@ -187,9 +200,9 @@ func (s *Server) askDecide(c echo.Context) error {
 		p.Note, p.Problems = note, []ui.Problem{{Field: "note", Text: problem}}
 		return render(c, http.StatusUnprocessableEntity, p)
 	}
-	ev := audit.Event{Operation: asks[r.What].no, Object: "approval/" + r.ID, Approval: r.ID, Outcome: "ok"}
+	ev := audit.Event{Operation: asksOf(r.What).no, Object: "approval/" + r.ID, Approval: r.ID, Outcome: "ok"}
 	if word == "yes" {
-		ev.Operation = asks[r.What].yes
+		ev.Operation = asksOf(r.What).yes
 	}
 	if strings.EqualFold(r.By, v.session.User.Name) {
 		ev.Outcome = "denied" // his own: the book refuses it
@@ -211,7 +224,7 @@ func (s *Server) askWithdraw(c echo.Context) error {
 	if !strings.EqualFold(r.By, visitOf(c).session.User.Name) {
 		return approval.ErrNotFound // and no entry that says it was withdrawn
 	}
-	if err := s.note(c, audit.Event{Operation: asks[r.What].ask, Object: "approval/" + r.ID, Approval: r.ID, Outcome: "denied", Detail: map[string]string{"withdrawn": "1"}}); err != nil {
+	if err := s.note(c, audit.Event{Operation: asksOf(r.What).ask, Object: "approval/" + r.ID, Approval: r.ID, Outcome: "denied", Detail: map[string]string{"withdrawn": "1"}}); err != nil {
 		return err
 	}
 	if err := s.d.Approvals.Withdraw(c.Request().Context(), r.ID, visitOf(c).session.User.Name); err != nil {
@@ -229,8 +242,15 @@ func (s *Server) askRun(c echo.Context) error {
 	if !strings.EqualFold(r.By, visitOf(c).session.User.Name) {
 		return errors.Join(approval.ErrOther, s.refused(c, "approval"))
 	}
-	if r.What == approval.Grant {
+	switch {
+	case r.State == approval.Waiting:
+		return approval.ErrWaiting
+	case r.State != approval.Agreed:
+		return approval.ErrClosed
+	case r.What == approval.Grant:
 		return s.giveAgreed(c, &r)
+	case r.What.Deed():
+		return s.deedRun(c, &r)
 	}
 	a, err := restore.ReadAsked(r.Payload)
 	if err != nil {

@@ -77,13 +77,13 @@ func (w words) jobPage(j restore.JobState) templates.RestoreJob {
 // another may not be allowed to see. Another's looks like one that never was.
 func (s *Server) findJob(c echo.Context) (*restore.Job, error) {
 	j, ok := s.d.Door.Job(c.Param("id"))
-	if !ok || !s.own(c, j.Snapshot()) {
+	if !ok || !s.startedBy(c, j.Snapshot()) {
 		return nil, errors.Join(restore.ErrNotFound, s.refused(c, "job"))
 	}
 	return j, nil
 }
 
-func (s *Server) own(c echo.Context, j restore.JobState) bool {
+func (s *Server) startedBy(c echo.Context, j restore.JobState) bool {
 	return strings.EqualFold(j.By, visitOf(c).session.User.Name)
 }
 

@@ -18,7 +18,11 @@ import (
 
 func (s *Server) loginPage(c echo.Context) templates.Login {
 	w := s.words(c)
-	return templates.Login{Bare: s.bare(c, w.t("login.title")), Next: local(c.FormValue("next")), Version: s.d.Machine.Version()}
+	on, err := s.d.Members.SignInOn(c.Request().Context())
+	if err != nil { // name and password go on working
+		s.d.Log.WarnContext(c.Request().Context(), "sign-in by DingTalk", "number", visitOf(c).number, "err", err)
+	}
+	return templates.Login{Bare: s.bare(c, w.t("login.title")), Next: local(c.FormValue("next")), Version: s.d.Machine.Version(), DingTalk: on}
 }
 
 func (s *Server) loginForm(c echo.Context) error {
@@ -47,10 +51,20 @@ func codeOf(c echo.Context) string {
 
 func (s *Server) login(c echo.Context) error {
 	r, name, reason := c.Request(), strings.TrimSpace(c.FormValue("name")), strings.TrimSpace(c.FormValue("reason"))
-	o, err := s.d.Accounts.Login(r.Context(), auth.Try{Name: name, Password: c.FormValue("password"), Code: codeOf(c), Passkey: response(c), Reason: reason[:min(len(reason), 2000)], Source: c.RealIP(), Agent: agent(r), Device: cookie(c, deviceCookie)})
+	try := auth.Try{Name: name, Password: c.FormValue("password"), Code: codeOf(c), Passkey: response(c), Reason: reason[:min(len(reason), 2000)], Source: c.RealIP(), Agent: agent(r), Device: cookie(c, deviceCookie)}
+	if c.FormValue("first") != "" {
+		return s.firstLogin(c, try)
+	}
+	o, err := s.d.Accounts.Login(r.Context(), try)
 	if err != nil {
 		return s.loginWrong(c, name, err)
 	}
+	return s.opened(c, o, reason, factor(o.Passkey))
+}
+
+// opened takes a session that was opened into the log and into the browser.
+func (s *Server) opened(c echo.Context, o auth.Opened, reason string, detail map[string]string) error {
+	r := c.Request()
 	v := visitOf(c)
 	if v.session != nil { // one browser, one session
 		if err := s.d.Accounts.Logout(r.Context(), v.token); err != nil {
@@ -59,7 +73,7 @@ func (s *Server) login(c echo.Context) error {
 	}
 	v.session = &o.Session
 	next := local(c.FormValue("next"))
-	err = errors.Join(s.note(c, audit.Event{Operation: "login", Object: "session/" + o.Session.ID, Outcome: "ok", Detail: factor(o.Passkey)}), s.recovered(c, o.Recovery))
+	err := errors.Join(s.note(c, audit.Event{Operation: "login", Object: "session/" + o.Session.ID, Outcome: "ok", Detail: detail}), s.recovered(c, o.Recovery))
 	if o.Session.User.Breakglass && err == nil {
 		err, next = s.glassBroken(c, reason), "/purpose?next="+url.QueryEscape(next)
 	}

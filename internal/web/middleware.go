@@ -15,6 +15,7 @@ import (
 	"farol/internal/audit"
 	"farol/internal/auth"
 	"farol/internal/i18n"
+	"farol/internal/member"
 	"farol/internal/policy"
 	"farol/internal/restore"
 )
@@ -26,14 +27,22 @@ const (
 	deviceCookie  = "__Host-farol-device" // a browser that signed in before: guesses from elsewhere do not slow it down
 	lookCookie    = "__Host-farol-look"   // language and theme before there is a session
 	joinCookie    = "__Host-farol-join"   // a member on his way to DingTalk and back
+	memberCookie  = "__Host-farol-me"     // a member at his own records, who has no account
+
+	memberGoCookie = "__Host-farol-me-go" // the same on his way to DingTalk and back
+	linkGoCookie   = "__Host-farol-go"    // the owner of an account on his way to DingTalk and back
+	firstCookie    = "__Host-farol-first" // a first factor that waits for the second
 )
 
 // visit is one request by one browser.
 type visit struct {
 	token   string
-	session *auth.Session // nil without one
+	session *auth.Session   // nil without one
+	member  *member.Session // on the pages of members only; never together with session
+	left    bool            // the member's session has just ended, because he left
 	grants  []policy.Grant
 	matter  string // number of the matter that is declared
+	agreed  string // the request others agreed to, while it is carried out
 	lang    i18n.Lang
 	theme   string
 	number  string // request id, for the log and the error page
@@ -111,7 +120,11 @@ func (s *Server) arrive(next echo.HandlerFunc) echo.HandlerFunc {
 		if v.lang, chosen = i18n.Parse(lang); !chosen {
 			v.lang = i18n.Match(r.Header.Get("Accept-Language"))
 		}
-		if v.token = cookie(c, sessionCookie); v.token != "" && !strings.HasPrefix(r.URL.Path, "/static/") {
+		if isMe(r.URL.Path) {
+			if err := s.arriveMember(c, v); err != nil {
+				return err
+			}
+		} else if v.token = cookie(c, sessionCookie); v.token != "" && !strings.HasPrefix(r.URL.Path, "/static/") {
 			find := s.d.Accounts.Session
 			if byItself(r) {
 				find = s.d.Accounts.Peek
@@ -188,6 +201,9 @@ func (s *Server) headers(next echo.HandlerFunc) echo.HandlerFunc {
 
 // guard lets a request through to a route, or says what is missing.
 func (s *Server) guard(a rights, h echo.HandlerFunc) echo.HandlerFunc {
+	if a.member {
+		return s.guardMember(a, h)
+	}
 	return func(c echo.Context) error {
 		ctx, v := c.Request().Context(), visitOf(c)
 		claimed, err := s.isClaimed(ctx)
@@ -307,8 +323,14 @@ func (s *Server) event(c echo.Context, ev audit.Event) audit.Event {
 			}
 		}
 	}
+	if v.member != nil {
+		ev.Actor, ev.Role, ev.Session, ev.Purpose = v.member.Ref(), policy.RoleMember, v.member.ID, string(policy.Self)
+	}
 	if ev.Actor == "" {
 		ev.Actor = "unknown"
+	}
+	if ev.Approval == "" && v.agreed != "" {
+		ev.Approval = v.agreed
 	}
 	ev.Source = c.RealIP()
 	return ev

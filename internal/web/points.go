@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"farol/internal/approval"
 	"farol/internal/policy"
 	"farol/internal/restore"
 	"farol/templates"
@@ -175,6 +176,9 @@ func (s *Server) pointsRules(c echo.Context) error {
 		problems = []ui.Problem{{Field: "all", Text: w.t("points.rules.bad")}}
 	}
 	if len(problems) == 0 {
+		if ok, err := s.agreed(c, approval.Retention, strings.Join(w.rules(r), " · "), w.t("deed.before", "what", strings.Join(w.rules(kept.Rules), " · "))); !ok {
+			return err
+		}
 		if err := s.d.Machine.KeepRules(c.Request().Context(), visitOf(c).session.User.Name, r); err != nil {
 			text, ok := said(err, w.l)
 			if !ok {
@@ -242,6 +246,13 @@ func (s *Server) pointHold(c echo.Context) error {
 }
 
 func (s *Server) pointUnhold(c echo.Context) error {
+	p, err := s.pointPage(c)
+	if err != nil {
+		return err
+	}
+	if ok, err := s.agreed(c, approval.Unhold, p.Row.When.Text, p.Row.Held); !ok {
+		return err
+	}
 	if err := s.d.Machine.UnholdPoint(c.Request().Context(), visitOf(c).session.User.Name, c.Param("id")); err != nil {
 		return err
 	}

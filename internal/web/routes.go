@@ -38,9 +38,13 @@ import (
 //	GET  /points          page, or all daily weekly monthly from to: a preview of these rules
 //	POST /points/rules    all daily weekly monthly from to   POST /points/<id>/hold reason, /points/<id>/unhold
 //	GET  /search          q kind dept from to in before
+//	GET  /me              303 to DingTalk at /me/go, back at /me/callback   GET /me/search q kind from to before
+//	POST /consents/self   on=0|1, what=signin for the first factor by DingTalk
+//	GET  /login/dingtalk  303 to DingTalk, back at /login/dingtalk/callback; then POST /login first=1 totp|recovery|ticket credential
 //	POST /alarms/<id>     note
 //	POST /restore/run     kind dept container as_of from to target=zip|dingtalk reason (when others have to agree)
 //	POST /access/give     account dept… circle=finance|personnel… until reason   POST /access/<id>/end, /access/<id>/review
+//	forms that another person has to agree to are answered with a page that asks for a reason: POST /inbox/ask ticket reason
 //	POST /inbox/<id>/decide word=yes|no note   POST /inbox/<id>/run, /inbox/<id>/withdraw
 //	GET  /api/progress, /api/status                       the figures of the pages as JSON
 
@@ -56,6 +60,7 @@ type rights struct {
 	name    string        // shown by the route test and to an auditor
 	action  policy.Action // needed, "" when none
 	open    bool          // without a session
+	member  bool          // a member of the company at his own records; no account opens it
 	claim   bool          // only before there is an account
 	content bool          // a purpose is needed
 	fresh   bool          // a code of the last five minutes is needed
@@ -67,6 +72,8 @@ var (
 	open   = rights{name: "open", open: true}
 	claim  = rights{name: "claim", open: true, claim: true}
 	signed = rights{name: "signed in"}
+	gate   = rights{name: "open, when switched on", open: true, member: true}
+	own    = rights{name: "member", member: true}
 )
 
 func may(a policy.Action) rights { return rights{name: string(a), action: a} }
@@ -95,6 +102,8 @@ func (s *Server) routes() []route {
 		{"GET", "/login", s.loginForm, open},
 		{"POST", "/login", s.login, open},
 		{"GET", "/login/passkey", s.passkeyLoginForm, open},
+		{"GET", "/login/dingtalk", s.firstGo, open},
+		{"GET", "/login/dingtalk/callback", s.firstCallback, open},
 		{"GET", "/join/:token", s.joinForm, open},
 		{"GET", "/join/:token/qr.png", s.joinQR, open},
 		{"POST", "/join/:token", s.joinAccept, open},
@@ -137,6 +146,8 @@ func (s *Server) routes() []route {
 		{"GET", "/settings/passkey", s.passkeyForm, signed.andLogin()},
 		{"POST", "/settings/passkey", s.passkeyAdd, signed.andLogin()},
 		{"POST", "/settings/passkey/remove", s.passkeyRemove, signed.andLogin()},
+		{"POST", "/settings/dingtalk", s.linkGo, signed.andLogin()},
+		{"POST", "/settings/dingtalk/remove", s.linkRemove, signed.andLogin()},
 
 		{"GET", "/accounts", s.accounts, accounts},
 		{"POST", "/accounts/invite", s.accountInvite, accounts},
@@ -177,6 +188,17 @@ func (s *Server) routes() []route {
 		{"GET", "/consent/join/:token/go", s.joinGo, open},
 		{"GET", "/consent/callback", s.joinCallback, open},
 
+		{"GET", "/consents/self", s.selfService, configure},
+		{"POST", "/consents/self", s.selfSwitch, configure.andFresh()},
+
+		{"GET", "/me", s.me, gate},
+		{"GET", "/me/go", s.meGo, gate},
+		{"GET", "/me/callback", s.meCallback, gate},
+		{"POST", "/me/logout", s.meLogout, own},
+		{"GET", "/me/search", s.meSearch, own},
+		{"GET", "/me/record/:id", s.meRecord, own},
+		{"GET", "/me/record/:id/blob/:n/download", s.meTake, own},
+
 		{"GET", "/archive", s.archiveHome, read},
 		{"GET", "/archive/:kind", s.containers, read},
 		{"GET", "/archive/:kind/:id", s.container, read},
@@ -203,6 +225,7 @@ func (s *Server) routes() []route {
 
 		{"GET", "/inbox", s.inbox, signed},
 		{"GET", "/inbox/:id", s.ask, signed},
+		{"POST", "/inbox/ask", s.deedAsk, signed.andFresh()},
 		{"POST", "/inbox/:id/decide", s.askDecide, may(policy.Approve).andFresh()},
 		{"POST", "/inbox/:id/withdraw", s.askWithdraw, signed},
 		{"POST", "/inbox/:id/run", s.askRun, signed.andFresh()},

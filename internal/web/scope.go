@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"farol/internal/approval"
 	"farol/internal/audit"
 	"farol/internal/catalog"
 	"farol/internal/record"
@@ -206,12 +207,51 @@ func (s *Server) takeScope(c echo.Context, action string) (templates.ScopeTree, 
 		t, err := s.tree(c, f, pick, action, unsaved)
 		return t, false, err
 	}
+	if lines := s.words(c).scopeChange(f, kept, pick); len(lines) > 0 {
+		if ok, err := s.agreed(c, approval.Scope, lines...); err != nil {
+			return templates.ScopeTree{}, false, err
+		} else if !ok {
+			return templates.ScopeTree{}, false, errAnswered
+		}
+	}
 	ds := decisions(f, pick)
 	if err := s.d.Settings.Choose(c.Request().Context(), ds); err != nil {
 		return templates.ScopeTree{}, false, err
 	}
 	ev := audit.Event{Operation: "scope.change", Object: "scope", Outcome: "ok", Detail: map[string]string{"decisions": strconv.Itoa(len(ds))}}
 	return templates.ScopeTree{}, true, s.note(c, ev)
+}
+
+// scopeChange says what a choice adds and what it leaves out from now on.
+func (w words) scopeChange(f family, kept, pick choice) (lines []string) {
+	const most = 30
+	n := 0
+	for _, d := range f.order {
+		var more, less []string
+		for _, k := range record.Kinds {
+			switch was, is := kept[d.ID][k], pick[d.ID][k]; {
+			case is && !was:
+				more = append(more, w.t("kind."+string(k)))
+			case was && !is:
+				less = append(less, w.t("kind."+string(k)))
+			}
+		}
+		for _, x := range []struct {
+			id    string
+			kinds []string
+		}{{"deed.scope.more", more}, {"deed.scope.less", less}} {
+			if len(x.kinds) == 0 {
+				continue
+			}
+			if n++; n <= most {
+				lines = append(lines, w.t(x.id, "dept", d.Name, "kinds", strings.Join(x.kinds, w.t("deed.and"))))
+			}
+		}
+	}
+	if n > most {
+		lines = append(lines, w.t("deed.scope.rest", "n", n-most))
+	}
+	return lines
 }
 
 // press turns a box, or with "dept:" a whole department, with all below it.

@@ -44,6 +44,9 @@ func (s *Server) settingsPage(c echo.Context) templates.Settings {
 		}
 		p.Own.Passkeys = append(p.Own.Passkeys, templates.PasskeyRow{ID: strconv.FormatInt(k.ID, 10), Name: k.Name, Line: w.t("passkey.line", "host", k.Host, "since", w.moment(k.Created).Text, "used", used)})
 	}
+	if p.Own.Link, err = s.linkPanel(c); err != nil {
+		p.Problems = append(p.Problems, ui.Problem{Text: s.broken(c, "link", err).Broken})
+	}
 	return p
 }
 

@@ -35,7 +35,8 @@ func (s *Server) shell(c echo.Context, title, here string) templates.Shell {
 var done = map[string]bool{"scope": true, "schedule": true, "paused": true, "resumed": true, "started": true, "cancelled": true, "look": true, "offsite": true, "verify": true,
 	"rules": true, "held": true, "unheld": true, "place": true, "placeverify": true, "placeretire": true, "session": true, "purpose": true, "logcheck": true, "alarm": true,
 	"role": true, "disabled": true, "enabled": true, "ended": true, "withdrawn": true, "password": true, "authenticator": true, "passkey": true, "nopasskey": true,
-	"asked": true, "decided": true, "unasked": true, "given": true, "given.ended": true, "matterclosed": true, "reviewed": true, "keeper": true, "seen": true, "lost": true}
+	"asked": true, "decided": true, "unasked": true, "given": true, "given.ended": true, "matterclosed": true, "reviewed": true, "keeper": true, "seen": true, "lost": true,
+	"self.on": true, "self.off": true, "signin.on": true, "signin.off": true, "linked": true, "unlinked": true}
 
 func toast(w words, id string) *templates.Toast {
 	if !done[id] {

@@ -2,7 +2,8 @@
 // forms, and the making of pages out of what the other packages answer.
 //
 // It promises that nothing but sign-in, set-up, a member's consent and the
-// assets is served without a session, that content is opened only through the
+// assets is served without a session, that a member's session opens no page of
+// the console and none of the console a member's, that content is opened only through the
 // restore package, and that every page works without script.
 package web
 
@@ -28,6 +29,7 @@ import (
 	"farol/internal/catalog"
 	"farol/internal/kit"
 	"farol/internal/matter"
+	"farol/internal/member"
 	"farol/internal/restore"
 	"farol/internal/settings"
 	"farol/internal/watch"
@@ -48,6 +50,7 @@ type Deps struct {
 	Approvals *approval.Book
 	Matters   *matter.Register
 	Kit       *kit.Book
+	Members   *member.Members
 
 	Log *slog.Logger
 	Now func() time.Time
@@ -70,6 +73,7 @@ type Server struct {
 	enrolling map[int64]claimed        // accounts about to change their authenticator
 	pending   map[string]pending       // consents under way, by DingTalk's state
 	paces     map[string]*rate.Limiter // accounts that opened content
+	unasked   map[string]unasked       // deeds that want a reason, by ticket
 	checked   checkedLog               // the last check of the audit log
 	facts     facts                    // at most two seconds old
 }
@@ -82,7 +86,7 @@ func New(d Deps) (*Server, error) {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{d: d, readTime: time.Minute, burst: readBurst, paces: map[string]*rate.Limiter{}, claims: map[string]claimed{}, enrolling: map[int64]claimed{}, pending: map[string]pending{}}
+	s := &Server{d: d, readTime: time.Minute, burst: readBurst, paces: map[string]*rate.Limiter{}, claims: map[string]claimed{}, enrolling: map[int64]claimed{}, pending: map[string]pending{}, unasked: map[string]unasked{}}
 	s.e = s.router()
 	return s, nil
 }

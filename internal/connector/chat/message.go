@@ -26,6 +26,7 @@ type message struct {
 		Sender json.RawMessage `json:"sender"`
 		Text   string          `json:"content"`
 	} `json:"quotedMessage"`
+	Forwarded []json.RawMessage `json:"forwardMessages"`
 }
 
 type sender struct {

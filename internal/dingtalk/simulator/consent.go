@@ -21,6 +21,7 @@ type grants struct {
 
 type code struct {
 	who   *person
+	corp  string // the organisation that the member chose; "" when the app did not ask for it
 	until time.Time
 }
 
@@ -34,13 +35,13 @@ func newGrants() grants {
 }
 
 // redeem uses up a code.
-func (g *grants) redeem(text string, now time.Time) *person {
+func (g *grants) redeem(text string, now time.Time) (*person, string) {
 	c, ok := g.codes[text]
 	delete(g.codes, text)
 	if !ok || !now.Before(c.until) || c.who.gone() {
-		return nil
+		return nil, ""
 	}
-	return c.who
+	return c.who, c.corp
 }
 
 func (g *grants) holder(token string, now time.Time) string {
@@ -93,11 +94,23 @@ func (s *Simulator) serveConsent(w http.ResponseWriter, r *http.Request) {
 		return
 	default:
 		text := strings.TrimPrefix(secret("c"), "c")
-		s.grants.codes[text] = code{who: who, until: s.now().Add(codeLife)}
+		s.grants.codes[text] = code{who: who, corp: s.chosen(q), until: s.now().Add(codeLife)}
 		back.Set("authCode", text)
 	}
 	redirect.RawQuery = back.Encode()
 	http.Redirect(w, r, redirect.String(), http.StatusFound)
+}
+
+// chosen is the organisation that the member signs in for: who is in several
+// picks one on the page when the app asks for corpid. "corp" stands for that.
+func (s *Simulator) chosen(q url.Values) string {
+	if !slices.Contains(strings.Fields(q.Get("scope")), "corpid") {
+		return ""
+	}
+	if other := q.Get("corp"); other != "" {
+		return other
+	}
+	return s.tenant.corpID
 }
 
 // consentRequest checks what the app asks for and names the first fault.

@@ -18,6 +18,7 @@ var contactRoutes = []route{
 	{method: "POST", pattern: "/topapi/user/listid", perm: "qyapi_get_member", exempt: true, body: "dept_id!", handle: listUserID},
 	{method: "POST", pattern: "/topapi/v2/user/list", perm: "qyapi_get_department_member", exempt: true, body: "contain_access_limit cursor! dept_id! language order_field size!", handle: userList},
 	{method: "POST", pattern: "/topapi/v2/user/get", perm: "qyapi_get_member", exempt: true, body: "userid! language", handle: getUser},
+	{method: "POST", pattern: "/topapi/user/getbyunionid", perm: "qyapi_get_member", exempt: true, body: "unionid!", handle: byUnionID},
 	{method: "POST", pattern: "/topapi/user/listadmin", perm: "qyapi_get_member", exempt: true, handle: listAdmin},
 	{method: "POST", pattern: "/topapi/role/list", perm: "qyapi_get_department_list", exempt: true, body: "offset size", handle: roleList},
 	{method: "POST", pattern: "/topapi/role/simplelist", perm: "qyapi_get_department_member", exempt: true, body: "offset role_id! size", handle: roleSimpleList},
@@ -137,6 +138,14 @@ func getUser(c *call) (any, error) {
 		return nil, legacyError{code: 60121, msg: "找不到该用户"}
 	}
 	return c.ok(c.s.tenant.userJSON(p))
+}
+
+func byUnionID(c *call) (any, error) {
+	p := c.s.tenant.byUnion[c.args.str("unionid")]
+	if p == nil || p.gone() {
+		return nil, legacyError{code: 60121, msg: "找不到该用户"}
+	}
+	return c.ok(map[string]any{"contact_type": 0, "userid": p.userID})
 }
 
 func (t *tenant) userJSON(p *person) userGet {

@@ -121,9 +121,10 @@ func userAccessToken(c *call) (any, error) {
 		return nil, errCredentials
 	}
 	var who *person
+	corp := s.tenant.corpID
 	switch c.args.str("grantType") {
 	case "authorization_code":
-		who = s.grants.redeem(c.args.str("code"), s.now())
+		who, corp = s.grants.redeem(c.args.str("code"), s.now())
 		if who == nil {
 			return nil, apiError{status: 400, code: "invalidParameter.authCode.notFound", msg: "不合法的临时授权码"}
 		}
@@ -147,7 +148,7 @@ func userAccessToken(c *call) (any, error) {
 		RefreshToken string `json:"refreshToken"`
 		ExpireIn     int    `json:"expireIn"`
 		CorpID       string `json:"corpId"`
-	}{access, refresh, int(s.opt.UserTokenLife / time.Second), s.tenant.corpID}, nil
+	}{access, refresh, int(s.opt.UserTokenLife / time.Second), corp}, nil
 }
 
 func usersMe(c *call) (any, error) {
