@@ -50,7 +50,6 @@ func TestWhatTwoPersonsHaveToAgreeToDoesNotHappenByOne(t *testing.T) {
 	h.account("maria", "owner")
 	h.account("lei", "legal")
 	h.account("tong", "it")
-	maria, lei := h.login("maria"), h.login("lei")
 	role := func() string {
 		x, err := h.d.Accounts.Account(t.Context(), 3)
 		if err != nil {
@@ -103,7 +102,7 @@ func TestWhatTwoPersonsHaveToAgreeToDoesNotHappenByOne(t *testing.T) {
 		{approval.Place, "/storage/nas/retire", []string{"files", "keep"}, func() bool { return len(h.mach.acts) > 0 }, 303},
 	} {
 		name := string(x.what) + " " + x.path
-		lei, maria = h.login("lei"), h.login("maria")
+		lei, maria := h.login("lei"), h.login("maria")
 		page := maria.asks(t, "因為要這樣做", x.path, x.form...)
 		if x.done() {
 			t.Errorf("%s: done before anybody agreed", name)
@@ -168,7 +167,7 @@ func TestOnlyWhatWasAgreedToIsCarriedOut(t *testing.T) {
 	h.account("lei", "legal")
 	h.account("tong", "it")
 	h.account("sou", "owner")
-	maria, lei, sou := h.login("maria"), h.login("lei"), h.login("sou")
+	maria, sou := h.login("maria"), h.login("sou")
 	role := func(id int64) string {
 		x, err := h.d.Accounts.Account(t.Context(), id)
 		if err != nil {
@@ -196,7 +195,7 @@ func TestOnlyWhatWasAgreedToIsCarriedOut(t *testing.T) {
 	maria.post(page+"/run").wants(t, 409)
 
 	page = maria.asks(t, "第三次要求", "/accounts/3/role", "role", "head")
-	lei = h.login("lei")
+	lei := h.login("lei")
 	lei.post(page+"/decide", "word", "yes").wants(t, 303)
 	sou4, err := h.d.Accounts.Account(t.Context(), 4)
 	if err != nil {
