@@ -93,7 +93,7 @@ func add(name string, b []byte) {
 	case ".css":
 		kind = "text/css; charset=utf-8"
 	case ".svg":
-		kind = "image/svg+xml"
+		kind = "image/svg+xml; charset=utf-8"
 	case "", ".md":
 		kind = "text/plain; charset=utf-8"
 	}

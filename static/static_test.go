@@ -29,6 +29,34 @@ func TestSheetsPointToHashedFiles(t *testing.T) {
 	}
 }
 
+// TestOurScriptsDoWithoutDangerousParts: nothing is run that was text, nothing
+// is kept in the browser, and no other window is listened to. What a stream
+// brings is HTML that the server has drawn and escaped.
+func TestOurScriptsDoWithoutDangerousParts(t *testing.T) {
+	for _, name := range []string{"console.js", "passkey.js"} {
+		body := string(served[URL(name)].body)
+		for _, bad := range []string{"eval(", "new Function", "document.write", "insertAdjacentHTML", "outerHTML", "localStorage", "sessionStorage", "indexedDB", "document.cookie", "postMessage", "\"message\"", "__proto__", "onpaste", "http:"} {
+			if strings.Contains(body, bad) {
+				t.Errorf("%s uses %s", name, bad)
+			}
+		}
+		if n := strings.Count(body, "innerHTML"); n > 0 && (name != "console.js" || n > 1) {
+			t.Errorf("%s writes HTML in %d places", name, n)
+		}
+		if !strings.Contains(body, `"use strict"`) {
+			t.Errorf("%s is not strict", name)
+		}
+	}
+}
+
+func TestEveryAssetSaysWhatItIs(t *testing.T) {
+	for u, a := range served {
+		if a.mime == "" || strings.HasPrefix(a.mime, "text/") && !strings.Contains(a.mime, "charset=utf-8") || strings.HasSuffix(u, ".svg") && a.mime != "image/svg+xml; charset=utf-8" {
+			t.Errorf("%s is %q", u, a.mime)
+		}
+	}
+}
+
 func TestUnknownNamesPanic(t *testing.T) {
 	for _, f := range []func(){func() { URL("nothing.css") }, func() { Icon("nothing") }} {
 		func() {

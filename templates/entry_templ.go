@@ -286,7 +286,7 @@ func recoveryField() templ.Component {
 			templ_7745c5c3_Var12 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = ui.Field(ui.Input{Name: "recovery", Label: i18n.T(ctx, "login.recovery"), Hint: i18n.T(ctx, "login.recovery.hint"), Class: "mono", Auto: "off", Max: 24}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = ui.Field(ui.Input{Name: "recovery", Label: i18n.T(ctx, "login.recovery"), Hint: i18n.T(ctx, "login.recovery.hint"), Class: "mono", Auto: "off", Max: 32}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

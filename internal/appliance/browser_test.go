@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,16 +31,33 @@ type browser struct {
 	step   int64
 }
 
-// house starts simulator, node and appliance in this process.
+// started is simulator, node and appliance in this process.
+type started struct {
+	base, nodeAddr, simURL string
+	a                      *Appliance
+	node                   *replica.Node
+	sim                    *simulator.Simulator
+	folders                []string // of the appliance and the node
+	stop                   func()
+}
+
 func startHouse(t *testing.T) (base string, a *Appliance, node *replica.Node, nodeAddr string, sim *simulator.Simulator, simURL string) {
 	t.Helper()
-	sim, err := simulator.New(simulator.Options{Seed: 3, People: 20, Messages: 600})
+	h := newStart(t, simulator.Options{Seed: 3, People: 20, Messages: 600}, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
+	return h.base, h.a, h.node, h.nodeAddr, h.sim, h.simURL
+}
+
+func newStart(t *testing.T, opt simulator.Options, log *slog.Logger) *started {
+	t.Helper()
+	sim, err := simulator.New(opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(sim)
 	ctx, cancel := context.WithCancel(context.Background())
-	if node, err = replica.OpenNode(filepath.Join(t.TempDir(), "node"), nil, nil); err != nil {
+	dir := t.TempDir()
+	h := &started{sim: sim, simURL: srv.URL, folders: []string{filepath.Join(dir, "node"), filepath.Join(dir, "state"), filepath.Join(dir, "archive")}}
+	if h.node, err = replica.OpenNode(h.folders[0], log, nil); err != nil {
 		t.Fatal(err)
 	}
 	nl, err := net.Listen("tcp", "127.0.0.1:0")
@@ -47,46 +65,49 @@ func startHouse(t *testing.T) (base string, a *Appliance, node *replica.Node, no
 		t.Fatal(err)
 	}
 	nodeDone, appDone := make(chan struct{}), make(chan struct{})
-	go func() { defer close(nodeDone); node.Serve(ctx, nl) }()
+	go func() { defer close(nodeDone); h.node.Serve(ctx, nl) }()
 	pl, err := net.Listen("tcp", "127.0.0.1:0") // a free port
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := pl.Addr().String()
 	pl.Close()
-	dir := t.TempDir()
-	cfg := Config{StateDir: filepath.Join(dir, "state"), ArchiveDir: filepath.Join(dir, "archive"), HostKey: filepath.Join(dir, "host", "key"), Listen: addr, Reserve: 1 << 20, LogLevel: "error"}
+	cfg := Config{StateDir: h.folders[1], ArchiveDir: h.folders[2], HostKey: filepath.Join(dir, "host", "key"), Listen: addr, Reserve: 1 << 20, LogLevel: "error"}
 	if err := os.MkdirAll(filepath.Join(dir, "host"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	if a, err = Open(ctx, cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))); err != nil {
+	if h.a, err = Open(ctx, cfg, log); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
 		defer close(appDone)
-		if err := a.Run(ctx); err != nil {
+		if err := h.a.Run(ctx); err != nil {
 			t.Errorf("appliance: %v", err)
 		}
 	}()
-	t.Cleanup(func() {
+	h.stop = sync.OnceFunc(func() {
 		cancel()
 		<-appDone
 		<-nodeDone
-		if err := a.Close(); err != nil {
+		if err := h.a.Close(); err != nil {
 			t.Error(err)
 		}
+	})
+	t.Cleanup(func() {
+		h.stop()
 		srv.Close()
 		sim.Close()
 	})
 	select {
-	case <-a.ready:
+	case <-h.a.ready:
 	case <-time.After(20 * time.Second):
 		t.Fatal("not ready")
 	}
-	return "https://" + addr, a, node, nl.Addr().String(), sim, srv.URL
+	h.base, h.nodeAddr = "https://"+addr, nl.Addr().String()
+	return h
 }
 
 func newBrowser(t *testing.T, base string) *browser {

@@ -20,6 +20,8 @@ type Config struct {
 	ArchiveDir string `yaml:"archive_dir" doc:"Folder of the archive: journal and repository. Empty: <state_dir>/archive. Put it on the large disk."`
 	HostKey    string `yaml:"host_key" doc:"File of the key that opens the sealed root key at an unattended start. Keep it on another disk than state_dir. Not used where the service manager hands over the root key."`
 	Listen     string `yaml:"listen" doc:"Address of the console, host:port. A socket handed over by the service manager wins."`
+	TLSCert    string `yaml:"tls_cert" doc:"File of the console's certificate with its chain, PEM. Empty: a self-made one, whose fingerprint farol setup-code prints. Read at start."`
+	TLSKey     string `yaml:"tls_key" doc:"File of that certificate's private key, PEM, readable by the service user alone."`
 	RunDir     string `yaml:"run_dir" doc:"Folder of the control socket. Empty: <state_dir>/run."`
 	Reserve    int64  `yaml:"reserve_bytes" doc:"Free bytes on the archive's disk below which no new data is taken, so that searching and sending go on."`
 	LogLevel   string `yaml:"log_level" doc:"debug, info, warn or error."`
@@ -78,6 +80,9 @@ func (c *Config) Validate() error {
 	}
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		bad("listen must be host:port, for example :8443")
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		bad("tls_cert and tls_key go together")
 	}
 	if c.Reserve < 0 {
 		bad("reserve_bytes must not be negative")

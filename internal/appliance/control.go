@@ -49,6 +49,7 @@ func (a *Appliance) serveControl(ctx context.Context, ln net.Listener) error {
 	} {
 		m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			v, err := h(r)
+			w.Header().Set("Content-Type", "application/json")
 			if err != nil {
 				w.WriteHeader(http.StatusUnprocessableEntity)
 				v = map[string]string{"error": Words(err)}

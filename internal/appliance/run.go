@@ -3,7 +3,6 @@ package appliance
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -15,7 +14,6 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
-	"farol/internal/replica"
 	"farol/internal/web"
 )
 
@@ -49,7 +47,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	g.Go(func() error { return a.engine.Run(ctx) })
 	g.Go(func() error { return a.archive.Run(ctx) })
 	g.Go(func() error {
-		return srv.Serve(ctx, tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}}))
+		return srv.Serve(ctx, tls.NewListener(ln, consoleTLS(cert)))
 	})
 	g.Go(func() error { return a.serveControl(ctx, ctl) })
 	g.Go(func() error { return a.copyControl(ctx) })
@@ -91,39 +89,6 @@ func (a *Appliance) listener() (net.Listener, error) {
 		return nil, fmt.Errorf("listen for the console: %w", err)
 	}
 	return ln, nil
-}
-
-// certificate is the console's own, made once and kept sealed.
-func (a *Appliance) certificate(ctx context.Context) (tls.Certificate, error) {
-	var id replica.Identity
-	ok, err := a.settings.GetJSON(ctx, tlsIdentity, &id)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	if !ok {
-		host, err := os.Hostname()
-		if err != nil {
-			host = "farol"
-		}
-		if id, err = replica.NewIdentity("farol", host, host+".local", "localhost", "farol.local"); err != nil {
-			return tls.Certificate{}, err
-		}
-		b, err := json.Marshal(id)
-		if err != nil {
-			return tls.Certificate{}, err
-		}
-		if err := a.settings.SetSecret(ctx, map[string]string{tlsIdentity: string(b)}); err != nil {
-			return tls.Certificate{}, err
-		}
-	}
-	c, err := id.TLS()
-	if err != nil {
-		return c, err
-	}
-	a.mu.Lock()
-	a.print = replica.Fingerprint(c.Certificate[0])
-	a.mu.Unlock()
-	return c, nil
 }
 
 // Fingerprint is the console certificate as people compare it.

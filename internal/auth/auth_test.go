@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,6 +133,49 @@ func TestSessionsEnd(t *testing.T) {
 	}
 }
 
+// TestASessionEndsAlsoForWhoNeverRests: twelve hours after the login, whatever
+// was done in between, step-ups included.
+func TestASessionEndsAlsoForWhoNeverRests(t *testing.T) {
+	f := newFixture(t)
+	tok, _, err := f.login("maria", goodPassword, f.code(), "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for began := f.now; f.now.Sub(began) <= Absolute-20*time.Minute; {
+		f.now = f.now.Add(20 * time.Minute)
+		st, err := f.StepUp(t.Context(), tok, f.code())
+		if err != nil {
+			t.Fatalf("after %s: %v", f.now.Sub(began), err)
+		}
+		tok = st.Token
+	}
+	f.now = f.now.Add(20 * time.Minute)
+	if _, err := f.Session(t.Context(), tok); !errors.Is(err, ErrSession) {
+		t.Errorf("it lives on: %v", err)
+	}
+}
+
+// TestPasswordsRestStretched holds what is set for everybody, which the other
+// tests turn down.
+func TestPasswordsRestStretched(t *testing.T) {
+	d, err := db.Open(t.Context(), filepath.Join(t.TempDir(), "control.db"), db.Control, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	a, err := New(d, xorBox{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := a.createHash(t.Context(), goodPassword)
+	if err != nil || !strings.HasPrefix(h, "$argon2id$v=19$m=65536,t=3,p=2$") {
+		t.Errorf("%.40s %v", h, err)
+	}
+	if again, err := a.createHash(t.Context(), goodPassword); err != nil || again == h {
+		t.Errorf("two hashes of a password are the same, %v", err)
+	}
+}
+
 func TestTheFileHoldsNoSecret(t *testing.T) {
 	f := newFixture(t)
 	tok, _, err := f.login("maria", goodPassword, f.code(), "s")
@@ -156,6 +200,31 @@ func TestPasswordsThatAreGuessedAreRefused(t *testing.T) {
 		if err := CheckPassword(pw, "maria"); !errors.Is(err, want) {
 			t.Errorf("%q: %v", pw, err)
 		}
+	}
+}
+
+// TestALongPasswordCountsToItsEnd: nothing is cut off, no letter is made
+// another, and there is no longest.
+func TestALongPasswordCountsToItsEnd(t *testing.T) {
+	f := newFixture(t)
+	tok, _, err := f.login("maria", goodPassword, f.code(), "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.now = f.now.Add(time.Minute)
+	long := strings.Repeat("Every keeper writes the log 守燈. ", 8) + "x"
+	if _, err := f.ChangePassword(t.Context(), tok, goodPassword, long, f.code(), nothing); err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range []string{long[:len(long)-1], long[:72], strings.ToLower(long), long + " "} {
+		f.now = f.now.Add(time.Hour)
+		if _, _, err := f.login("maria", wrong, f.code(), "s"); !errors.Is(err, ErrLogin) {
+			t.Errorf("%d bytes of it: %v", len(wrong), err)
+		}
+	}
+	f.now = f.now.Add(time.Hour)
+	if _, _, err := f.login("maria", long, f.code(), "s"); err != nil {
+		t.Error(err)
 	}
 }
 

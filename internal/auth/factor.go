@@ -17,8 +17,8 @@ import (
 // once.
 const RecoveryCodes = 10
 
-// codeLength is in letters of five bits: 80 bits, so a fast hash keeps them.
-const codeLength = 16
+// codeLength is in letters of five bits: 120 bits, so a fast hash keeps them.
+const codeLength = 24
 
 // account is a row as a check of its secrets needs it.
 type account struct {
@@ -111,8 +111,8 @@ func newCodes(ctx context.Context, tx *db.Tx, account int64) ([]string, error) {
 	}
 	var out []string
 	for range RecoveryCodes {
-		t := rand.Text()[:codeLength]
-		code := t[:4] + "-" + t[4:8] + "-" + t[8:12] + "-" + t[12:]
+		t := rand.Text()
+		code := t[:6] + "-" + t[6:12] + "-" + t[12:18] + "-" + t[18:codeLength]
 		if _, err := tx.ExecContext(ctx, "INSERT INTO recovery_code(account,hash) VALUES(?,?)", account, codeHash(account, code)); err != nil {
 			return nil, fmt.Errorf("keep a recovery code: %w", err)
 		}
@@ -121,11 +121,14 @@ func newCodes(ctx context.Context, tx *db.Tx, account int64) ([]string, error) {
 	return out, nil
 }
 
-// RenewCodes makes ten new recovery codes; the old ones stop at once. entry is
-// written with it or nothing is done.
-func (a *Accounts) RenewCodes(ctx context.Context, id int64, entry func() error) (codes []string, err error) {
+// RenewCodes makes ten new recovery codes; the old ones and the account's other
+// sessions stop at once. entry is written with it or nothing is done.
+func (a *Accounts) RenewCodes(ctx context.Context, id int64, token string, entry func() error) (codes []string, err error) {
 	err = a.db.Update(ctx, func(tx *db.Tx) error {
 		if codes, err = newCodes(ctx, tx, id); err != nil {
+			return err
+		}
+		if err := endOthers(ctx, tx, id, token); err != nil {
 			return err
 		}
 		return entry()

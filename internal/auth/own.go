@@ -68,9 +68,16 @@ func (a *Accounts) oldPassword(ctx context.Context, s Session, old string) error
 	return a.uncharge(ctx, []lane{l})
 }
 
+// endOthers leaves one session of an account: whatever changes how it signs in
+// ends what others may have opened with the old way.
+func endOthers(ctx context.Context, tx *db.Tx, account int64, token string) error {
+	_, err := tx.ExecContext(ctx, "DELETE FROM session WHERE account=? AND hash!=?", account, tokenHash(token))
+	return err
+}
+
 // onlySession leaves one session of an account, under a new token.
 func onlySession(ctx context.Context, tx *db.Tx, account int64, token, fresh string) error {
-	if _, err := tx.ExecContext(ctx, "DELETE FROM session WHERE account=? AND hash!=?", account, tokenHash(token)); err != nil {
+	if err := endOthers(ctx, tx, account, token); err != nil {
 		return err
 	}
 	res, err := tx.ExecContext(ctx, "UPDATE session SET hash=?, stepup=?, seen=? WHERE hash=? AND account=?", tokenHash(fresh), tx.Now.UnixMilli(), tx.Now.UnixMilli(), tokenHash(token), account)

@@ -212,8 +212,9 @@ func (a *Accounts) riteOf(options any, x rite) (Rite, error) {
 }
 
 // AddPasskey keeps what the device made. It returns [ErrPasskey] when the
-// answer is not right. entry is written with it or nothing is done.
-func (a *Accounts) AddPasskey(ctx context.Context, u User, r Response, name string, entry func() error) error {
+// answer is not right. The account's other sessions end; token is the one that
+// stays. entry is written with it or nothing is done.
+func (a *Accounts) AddPasskey(ctx context.Context, u User, token string, r Response, name string, entry func() error) error {
 	x, ok := a.rites.take(a.now(), r.Ticket)
 	if !ok || x.account != u.ID || u.Breakglass {
 		return ErrPasskey
@@ -241,6 +242,9 @@ func (a *Accounts) AddPasskey(ctx context.Context, u User, r Response, name stri
 		if _, err := tx.ExecContext(ctx, "INSERT INTO passkey(account,host,credential,data,name,created) VALUES(?,?,?,?,?,?)", u.ID, x.site.Host, k.ID, a.box.Seal(b, passkeyAAD), name, tx.Now.UnixMilli()); err != nil {
 			return err
 		}
+		if err := endOthers(ctx, tx, u.ID, token); err != nil {
+			return err
+		}
 		return entry()
 	})
 	if err != nil {
@@ -250,8 +254,9 @@ func (a *Accounts) AddPasskey(ctx context.Context, u User, r Response, name stri
 }
 
 // RemovePasskey forgets one passkey of an account; it returns [ErrPasskey] when
-// there is none. entry is written with it or nothing is done.
-func (a *Accounts) RemovePasskey(ctx context.Context, account, id int64, entry func() error) error {
+// there is none. The account's other sessions end. entry is written with it or
+// nothing is done.
+func (a *Accounts) RemovePasskey(ctx context.Context, account int64, token string, id int64, entry func() error) error {
 	err := a.db.Update(ctx, func(tx *db.Tx) error {
 		res, err := tx.ExecContext(ctx, "DELETE FROM passkey WHERE id=? AND account=?", id, account)
 		if err != nil {
@@ -259,6 +264,9 @@ func (a *Accounts) RemovePasskey(ctx context.Context, account, id int64, entry f
 		}
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, ErrPasskey)
+		}
+		if err := endOthers(ctx, tx, account, token); err != nil {
+			return err
 		}
 		return entry()
 	})

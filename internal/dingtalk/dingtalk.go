@@ -60,9 +60,10 @@ type Config struct {
 
 // Client calls one tenant as one app. It is safe for concurrent use.
 type Client struct {
-	cfg  Config
-	http *http.Client
-	log  *slog.Logger
+	cfg   Config
+	http  *http.Client
+	files *http.Client // for addresses that an answer named
+	log   *slog.Logger
 
 	mu      sync.Mutex // guards below
 	limits  map[string]*pace
@@ -75,11 +76,18 @@ type Client struct {
 
 // New returns a client. It connects to nothing.
 func New(cfg Config) *Client {
+	files := cfg.HTTP
 	if cfg.HTTP == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.ResponseHeaderTimeout = 30 * time.Second
 		t.MaxIdleConnsPerHost = 16
 		cfg.HTTP = &http.Client{Transport: t, CheckRedirect: refuseRedirect}
+		files = cfg.HTTP
+		if direct() {
+			t = t.Clone()
+			t.DialContext = outside
+			files = &http.Client{Transport: t, CheckRedirect: refuseRedirect}
+		}
 	}
 	if cfg.QPS == 0 {
 		cfg.QPS = 19
@@ -90,7 +98,7 @@ func New(cfg Config) *Client {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Client{cfg: cfg, http: cfg.HTTP, log: cfg.Log, limits: map[string]*pace{}}
+	return &Client{cfg: cfg, http: cfg.HTTP, files: files, log: cfg.Log, limits: map[string]*pace{}}
 }
 
 // refuseRedirect keeps tokens from following a redirect to another host.

@@ -101,9 +101,52 @@ func TestAnUnreachableHostIsNamedWithoutItsToken(t *testing.T) {
 
 func TestADownloadStaysOutOfTheLocalNetwork(t *testing.T) {
 	c := New(Config{Hosts: China})
-	for _, u := range []string{"http://files.example.com/x", "https://127.0.0.1/x", "https://10.1.2.3/x", "https://[::1]/x", "https://169.254.169.254/latest", "file:///etc/passwd", "ftp://x/y"} {
+	for _, u := range []string{"http://files.example.com/x", "https://127.0.0.1/x", "https://10.1.2.3/x", "https://[::1]/x", "https://[::ffff:10.1.2.3]/x", "https://100.100.100.200/latest", "https://169.254.169.254/latest", "file:///etc/passwd", "ftp://x/y"} {
 		if _, _, err := c.Fetch(t.Context(), Signed{URLs: []string{u}}); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: %v", u, err)
+		}
+	}
+}
+
+// TestANameThatLeadsInsideIsNotFollowed: what counts is where a name leads.
+func TestANameThatLeadsInsideIsNotFollowed(t *testing.T) {
+	asked := false
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer srv.Close()
+	inside := strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)
+	c := New(Config{Hosts: China})
+	if _, _, err := c.Fetch(t.Context(), Signed{URLs: []string{inside}}); !errors.Is(err, ErrRefused) {
+		t.Errorf("a download: %v", err)
+	}
+	if err := c.put(t.Context(), Signed{URLs: []string{inside}}, 1, strings.NewReader("x")); !errors.Is(err, ErrRefused) {
+		t.Errorf("an upload: %v", err)
+	}
+	err := c.session(t.Context(), strings.Replace(inside, "https", "wss", 1), func(bool) {}, func(Event) error { return nil })
+	if !errors.Is(err, errPrivate) || asked {
+		t.Errorf("a stream: %v", err)
+	}
+}
+
+// TestAStreamStaysInsideTLS: an answer must not lead events out of TLS or into
+// the local network; the plain host of a simulator is one that was configured.
+func TestAStreamStaysInsideTLS(t *testing.T) {
+	for _, c := range []struct {
+		hosts    Hosts
+		endpoint string
+		ok       bool
+	}{
+		{China, "wss://wss-open-connection.dingtalk.com:443/connect", true},
+		{China, "ws://wss-open-connection.dingtalk.com/connect", false},
+		{China, "ws://api.dingtalk.com/connect", false},
+		{China, "wss://10.1.2.3/connect", false},
+		{China, "https://api.dingtalk.com/connect", false},
+		{China, "wss://[::1]:80/connect", false},
+		{SameHost("http://127.0.0.1:9000"), "ws://127.0.0.1:9000/connect", true},
+		{SameHost("http://127.0.0.1:9000"), "ws://127.0.0.1:9001/connect", false},
+	} {
+		u, err := New(Config{Hosts: c.hosts}).endpoint("gateway/connections/open", []byte(`{"endpoint":"`+c.endpoint+`","ticket":"t&x"}`))
+		if c.ok && (err != nil || u != c.endpoint+"?ticket=t%26x") || !c.ok && !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: %q %v", c.endpoint, u, err)
 		}
 	}
 }

@@ -130,7 +130,10 @@ func (c *Client) Fetch(ctx context.Context, s Signed) (body io.ReadCloser, size 
 		if err := c.pace(transfer).wait(ctx); err != nil {
 			return nil, 0, err
 		}
-		resp, err := c.http.Do(rq)
+		resp, err := c.carrier(rq.URL).Do(rq)
+		if errors.Is(err, errPrivate) {
+			return nil, 0, &APIError{API: "download", kind: ErrRefused, Message: errPrivate.Error()}
+		}
 		if err != nil {
 			last = &APIError{API: "download", kind: ErrUnreachable, Message: stripURL(err).Error()}
 			continue
@@ -153,13 +156,8 @@ func (c *Client) Fetch(ctx context.Context, s Signed) (body io.ReadCloser, size 
 // allowed keeps a download inside https, or inside a configured plain host:
 // an address in an answer must not lead the appliance into the local network.
 func (c *Client) allowed(u *url.URL) error {
-	if u.Scheme == "https" && !privateHost(u.Hostname()) {
+	if u.Scheme == "https" && !privateHost(u.Hostname()) || c.configured(u) {
 		return nil
-	}
-	for _, h := range []string{c.cfg.Hosts.API, c.cfg.Hosts.OAPI, c.cfg.Hosts.Gateway} {
-		if hu, err := url.Parse(h); err == nil && hu.Host == u.Host && hu.Scheme == u.Scheme {
-			return nil
-		}
 	}
 	return &APIError{API: "download", kind: ErrRefused, Message: "the address is not https or leads into a private network"}
 }
@@ -227,7 +225,10 @@ func (c *Client) put(ctx context.Context, s Signed, size int64, body io.Reader) 
 		rq.Header.Set(k, v)
 	}
 	rq.Header["Content-Type"] = []string{""} // the signature is over an empty one
-	resp, err := c.http.Do(rq)
+	resp, err := c.carrier(rq.URL).Do(rq)
+	if errors.Is(err, errPrivate) {
+		return &APIError{API: "upload", kind: ErrRefused, Message: errPrivate.Error()}
+	}
 	if err != nil {
 		return &APIError{API: "upload", kind: ErrUnreachable, Message: stripURL(err).Error()}
 	}

@@ -32,7 +32,7 @@ func (c *Client) Stream(ctx context.Context, handle func(Event) error, connected
 		if err != nil {
 			return "", err
 		}
-		return endpoint("gateway/connections/open", b)
+		return c.endpoint("gateway/connections/open", b)
 	}, handle)
 }
 
@@ -53,7 +53,7 @@ func (c *Client) PersonalStream(ctx context.Context, person string, handle func(
 		if err != nil {
 			return "", err
 		}
-		return endpoint("stream/connections/ticket", b)
+		return c.endpoint("stream/connections/ticket", b)
 	}
 	return c.keep(ctx, connected, func() (string, error) {
 		u, err := open()
@@ -71,7 +71,10 @@ func (c *Client) person(ctx context.Context, token, path string, body any) ([]by
 	return c.do(ctx, request{api: strings.TrimPrefix(path, "/"), host: c.cfg.Hosts.MCP, method: http.MethodPost, path: path, body: body, auth: personalHeader, person: token, free: true})
 }
 
-func endpoint(api string, b []byte) (string, error) {
+// endpoint is where the event stream is to be had. It is wss, or it lies on a
+// plain host that was configured: an answer must not lead events out of TLS or
+// into the local network.
+func (c *Client) endpoint(api string, b []byte) (string, error) {
 	var a struct{ Endpoint, Ticket string }
 	if err := decode(api, b, &a); err != nil {
 		return "", err
@@ -79,7 +82,15 @@ func endpoint(api string, b []byte) (string, error) {
 	if a.Endpoint == "" || a.Ticket == "" {
 		return "", &APIError{API: api, kind: ErrUnreachable, Message: "no endpoint in the answer"}
 	}
+	u, err := url.Parse(a.Endpoint)
+	if err != nil || !c.streams(u) {
+		return "", &APIError{API: api, kind: ErrRefused, Message: "the stream's address is not wss or leads into a private network"}
+	}
 	return a.Endpoint + "?ticket=" + url.QueryEscape(a.Ticket), nil
+}
+
+func (c *Client) streams(u *url.URL) bool {
+	return u.Scheme == "wss" && !privateHost(u.Hostname()) || (u.Scheme == "ws" || u.Scheme == "wss") && c.configured(u)
 }
 
 // keep holds one connection open, with growing waits between tries.
@@ -122,7 +133,11 @@ type ack struct {
 }
 
 func (c *Client) session(ctx context.Context, u string, connected func(bool), handle func(Event) error) error {
-	ws, _, err := websocket.DefaultDialer.DialContext(ctx, u, nil)
+	dialer := *websocket.DefaultDialer
+	if a, err := url.Parse(u); err == nil && !c.configured(a) && direct() {
+		dialer.NetDialContext = outside
+	}
+	ws, _, err := dialer.DialContext(ctx, u, nil)
 	if err != nil {
 		return fmt.Errorf("connect event stream: %w", stripURL(err))
 	}

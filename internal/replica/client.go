@@ -66,7 +66,7 @@ func Enrol(ctx context.Context, address, code, archive, logKey string, recoverin
 			node = raw[0]
 			return nil
 		}}
-	hc := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: cfg}}
+	hc := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: cfg}, CheckRedirect: stay}
 	defer hc.CloseIdleConnections()
 	// a first request shows the certificate that the MAC must bind
 	c := &Client{http: hc, base: p.Address}
@@ -114,8 +114,11 @@ func NewClient(p Peer) (*Client, error) {
 			}
 			return nil
 		}}
-	return &Client{http: &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{TLSClientConfig: cfg, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute}}, base: p.Address}, nil
+	return &Client{http: &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{TLSClientConfig: cfg, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute}, CheckRedirect: stay}, base: p.Address}, nil
 }
+
+// stay follows no redirect: a node has none, and what is sent is for it alone.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func (c *Client) do(ctx context.Context, method, path string, body []byte, header http.Header, out any) error {
 	rq, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))

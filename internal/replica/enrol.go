@@ -32,6 +32,7 @@ func (n *Node) enrol(w http.ResponseWriter, r *http.Request) {
 	cert := r.TLS.PeerCertificates[0].Raw
 	code, ok := n.spend(rq, cert)
 	if !ok {
+		n.log.WarnContext(r.Context(), "an enrolment was refused", "from", r.RemoteAddr, "certificate", Fingerprint(cert))
 		fail(w, ErrCode)
 		return
 	}

@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/mod/sumdb/note"
@@ -268,5 +273,64 @@ func TestANodeTakesAnotherLogOnlyFromAPersonAndKeepsTheOneBefore(t *testing.T) {
 	}
 	if fi, err := os.Stat(filepath.Join(kept[0], "entries.log")); err != nil || fi.Size() == 0 {
 		t.Error(err)
+	}
+}
+
+// TestWhoIsRefusedIsInTheNodesLog: from where a code was guessed, and who asked
+// without being known.
+func TestWhoIsRefusedIsInTheNodesLog(t *testing.T) {
+	var lines bytes.Buffer
+	n, err := OpenNode(t.TempDir(), slog.New(slog.NewTextHandler(&lines, nil)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(n.handler())
+	srv.TLS = &tls.Config{Certificates: []tls.Certificate{n.cert}, ClientAuth: tls.RequestClientCert}
+	srv.StartTLS()
+	code := n.NewCode()
+	if _, _, err := Enrol(t.Context(), srv.URL, "AAAA-BBBB-CCCC", "a1", "", false); !errors.Is(err, ErrCode) {
+		t.Error(err)
+	}
+	srv.Close() // every handler has ended
+	for _, want := range []string{"a stranger was refused", "an enrolment was refused", "from=127.0.0.1:"} {
+		if !strings.Contains(lines.String(), want) {
+			t.Errorf("no %q in %s", want, lines.String())
+		}
+	}
+	if strings.Contains(lines.String(), code) || strings.Contains(lines.String(), "AAAA") {
+		t.Error("a code is in the log")
+	}
+}
+
+// TestNoRedirectIsFollowed: what is meant for the node goes nowhere else, even
+// if the node says so.
+func TestNoRedirectIsFollowed(t *testing.T) {
+	id, err := NewIdentity("node")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := id.TLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked++; r.URL.Path != "/v1/state" {
+			t.Errorf("%s was asked for", r.URL.Path)
+		}
+		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+	}))
+	srv.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequestClientCert}
+	srv.StartTLS()
+	defer srv.Close()
+	c, err := NewClient(Peer{Address: srv.URL, Identity: id, NodeCert: id.Cert})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.State(t.Context()); !errors.Is(err, ErrNode) || asked != 1 {
+		t.Errorf("%d requests, %v", asked, err)
+	}
+	if _, _, err := Enrol(t.Context(), srv.URL, "AAAA-BBBB-CCCC", "a1", "", false); !errors.Is(err, ErrNode) || asked != 2 {
+		t.Errorf("%d requests, %v", asked, err)
 	}
 }

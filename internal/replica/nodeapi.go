@@ -25,6 +25,7 @@ func (n *Node) client(h handler, write bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, ok := n.vaultOf(r, write)
 		if !ok {
+			n.log.WarnContext(r.Context(), "a stranger was refused", "path", r.Pattern, "from", r.RemoteAddr)
 			fail(w, ErrStranger)
 			return
 		}
@@ -180,6 +181,8 @@ func (n *Node) file(w http.ResponseWriter, r *http.Request, v *vault) error {
 	if err != nil {
 		return err
 	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	http.ServeContent(w, r, "", info.ModTime(), f)
 	return nil
 }

@@ -105,7 +105,7 @@ func (d *Door) Export(ctx context.Context, rq Request, sel Selection, lang i18n.
 		return Summary{}, err
 	}
 	if scope, err = d.narrow(ctx, scope, sel); err != nil {
-		return Summary{}, err
+		return Summary{}, d.missed(ctx, rq, "export", err)
 	}
 	x := &exporter{d: d, ctx: ctx, sink: sink, lang: lang, scope: scope, asOf: sel.AsOf, began: time.Now(), progress: progress,
 		names: map[string]bool{}, commits: map[uint64]bool{}, spaces: map[string]string{}}

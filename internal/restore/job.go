@@ -150,7 +150,7 @@ func (d *Door) StartRestore(ctx context.Context, rq Request, sel Selection) (*Jo
 		return nil, err
 	}
 	if scope, err = d.narrow(ctx, scope, sel); err != nil {
-		return nil, err
+		return nil, d.missed(ctx, rq, "restore", err)
 	}
 	plan, err := d.plan(ctx, scope, sel)
 	if err != nil {

@@ -24,7 +24,7 @@ func (d *Door) Blob(ctx context.Context, rq Request, id int64, n int, download b
 	}
 	hit, err := d.d.Catalog.Get(ctx, scope, id, 0)
 	if err != nil {
-		return nil, record.Blob{}, err
+		return nil, record.Blob{}, d.missed(ctx, rq, ref("record", id), err)
 	}
 	rec, err := d.read(ctx, hit)
 	if err != nil {
@@ -45,7 +45,7 @@ func (d *Door) Proof(ctx context.Context, rq Request, id int64) (*audit.Proof, e
 	}
 	hit, err := d.d.Catalog.Get(ctx, scope, id, 0)
 	if err != nil {
-		return nil, err
+		return nil, d.missed(ctx, rq, ref("record", id), err)
 	}
 	rec, err := d.read(ctx, hit)
 	if err != nil {

@@ -121,6 +121,16 @@ func (d *Door) admit(ctx context.Context, rq Request, a policy.Action, op, objec
 	return scope, err
 }
 
+// missed writes that what was asked for is not there for this reader: a guessed
+// address, or one that is outside what he may see. It returns err.
+func (d *Door) missed(ctx context.Context, rq Request, object string, err error) error {
+	if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	_, aerr := d.d.Audit.Append(ctx, audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: "access.denied", Object: object, Purpose: string(rq.Purpose), Outcome: "denied", Detail: rq.detail(map[string]string{"why": "scope"})})
+	return errors.Join(err, aerr)
+}
+
 // expand gives departments with all below them.
 func (d *Door) expand(ctx context.Context, ids []int64) []int64 {
 	all, err := d.d.Catalog.Depts(ctx)
@@ -215,7 +225,7 @@ func (d *Door) Page(ctx context.Context, rq Request, q catalog.PageQuery) (Page,
 	}
 	var p Page
 	if p.Container, err = d.container(ctx, scope, q.Container, q.AsOf); err != nil {
-		return p, err
+		return p, d.missed(ctx, rq, ref("container", q.Container), err)
 	}
 	limit := q.Limit
 	q.Limit++ // one more tells whether there is more
@@ -301,7 +311,7 @@ func (d *Door) Item(ctx context.Context, rq Request, id int64, asOf uint64) (Ite
 	}
 	hit, err := d.d.Catalog.Get(ctx, scope, id, asOf)
 	if err != nil {
-		return Item{}, nil, err
+		return Item{}, nil, d.missed(ctx, rq, ref("record", id), err)
 	}
 	hits, err := d.d.Catalog.Versions(ctx, scope, id, asOf)
 	if err != nil {

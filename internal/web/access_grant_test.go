@@ -62,7 +62,16 @@ func TestADepartmentIsGivenByTwoPeopleAndTakenAwayAtOnce(t *testing.T) {
 	head.post("/purpose", "purpose", "dispute", "title", "供應商訴訟案", "next", "/archive").wants(t, 422) // not a purpose of his
 	head.post("/purpose", "purpose", "handover", "title", "供應商訴訟案", "next", "/archive").wants(t, 303)
 	head.get(path(mine.CatalogID)).wants(t, 200, escaped(mine.Title))
-	head.get(path(other.CatalogID)).wants(t, 404)
+	h.refusal("scope", func() { head.get(path(other.CatalogID)).wants(t, 404) })
+	h.refusal("scope", func() { head.get("/record/999999").wants(t, 404) })
+	head.get("/record/999999/blob/0/download").wants(t, 403)
+	head.fresh("chan")
+	h.refusal("scope", func() {
+		head.post("/restore/run", "kind", "chat", "container", strconv.FormatInt(other.CatalogID, 10), "target", "dingtalk", "reason", "主管日常需要").wants(t, 404)
+	})
+	if len(h.d.Door.Jobs()) != 0 || h.logged("restore.run") != 0 {
+		t.Error("a guessed container was given back")
+	}
 	head.get("/archive/chat").wants(t, 200, escaped(mine.Title)).lacks(t, escaped(other.Title))
 	head.get("/access").wants(t, 403)
 
@@ -76,6 +85,7 @@ func TestADepartmentIsGivenByTwoPeopleAndTakenAwayAtOnce(t *testing.T) {
 	if err != nil || len(grants) != 1 || grants[0].Approval != strings.TrimPrefix(ask, "/inbox/") || grants[0].Grant.Realms != 0 {
 		t.Fatalf("%+v %v", grants, err)
 	}
+	it.fresh("hoit")
 	it.post("/access/"+strconv.FormatInt(grants[0].ID, 10)+"/review").wants(t, 303)
 	it.post("/access/"+strconv.FormatInt(grants[0].ID, 10)+"/end").wants(t, 303)
 	denied := h.logged("access.denied")

@@ -210,7 +210,10 @@ func TestReadingStory(t *testing.T) {
 	}
 	v.post("/backup/schedule", "incremental", "every night", "full", "0 3 * * 0").wants(t, 422, "every night")
 	v.post("/backup/schedule", "incremental", "15 5 * * *", "full", "0 3 * * 0").wants(t, 303)
-	v.post("/logout").wants(t, 303, "/login?done=logout")
+	out := v.post("/logout").wants(t, 303, "/login?done=logout")
+	if got := out.head.Get("Clear-Site-Data"); got != `"cache", "storage"` {
+		t.Errorf("the browser is told to forget %q", got)
+	}
 	v.get("/").wants(t, 303, "/login")
 }
 
@@ -257,7 +260,7 @@ func TestTheFirstEventIsTheStateNow(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if resp.Header.Get("Content-Type") != "text/event-stream" {
+	if resp.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" {
 		t.Fatal(resp.Header)
 	}
 	var events, data []string

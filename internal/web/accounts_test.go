@@ -13,7 +13,7 @@ import (
 var (
 	madeLink   = regexp.MustCompile(`id="made">https://[^/]+(/join/[A-Z2-7]+)<`)
 	otpauth    = regexp.MustCompile(`data-otpauth="[^"]*secret=([A-Z2-7]+)`)
-	slip       = regexp.MustCompile(`<li class="mono">([A-Z2-7-]{19})</li>`)
+	slip       = regexp.MustCompile(`<li class="mono">([A-Z2-7-]{27})</li>`)
 	emergency  = regexp.MustCompile(`<dd class="mono">(emergency-[a-z2-7]+)</dd>`)
 	paperWords = regexp.MustCompile(`<dd class="mono">([A-Z2-7]{5}(?:-[A-Z2-7]{5}){4})</dd>`)
 )
@@ -49,6 +49,12 @@ func ready(t *testing.T) (*house, *visitor) {
 		t.Fatal(err)
 	}
 	return h, h.login("maria")
+}
+
+// again signs the visitor in anew.
+func (v *visitor) again(name string) {
+	v.h.t.Helper()
+	v.post("/login", "name", name, "password", password, "totp", v.h.code(v.h.kept[name].Text)).wants(v.h.t, 303)
 }
 
 // fresh gives the visitor a code of the last five minutes.
@@ -166,8 +172,14 @@ func TestOwnAccountStory(t *testing.T) {
 	h, v := ready(t)
 	v.get("/").wants(t, 200, "您沒有備用碼")
 	h.clock.pass(6 * time.Minute)
-	v.post("/settings/recovery").wants(t, 403, `action="/stepup"`)
+	for _, p := range []string{"/settings/authenticator", "/settings/passkey"} {
+		v.get(p).wants(t, 303, query("/login", "done", "anew", "next", p))
+	}
+	v.post("/settings/recovery").wants(t, 303, "/login?done=anew&next=%2Fsettings")
 	v.fresh("maria")
+	v.post("/settings/recovery").wants(t, 303, "/login?done=anew&next=%2Fsettings") // a code alone is not enough
+	v.get("/login?done=anew&next=/settings").wants(t, 200, "請重新登入")
+	v.again("maria")
 	codes := v.post("/settings/recovery").wants(t, 200).slips(t, auth.RecoveryCodes)
 	v.get("/").wants(t, 200).lacks(t, "您沒有備用碼")
 	other := h.login("maria")

@@ -154,6 +154,9 @@ func TestAnUnknownNameLooksTheSame(t *testing.T) {
 			t.Errorf("%s is told apart", name)
 		}
 	}
+	if n := h.logged("login.failed"); n != 3 {
+		t.Errorf("%d entries of 3 tries", n)
+	}
 }
 
 func TestGuessedLinksAreOneAnswerAndOneEntryEach(t *testing.T) {

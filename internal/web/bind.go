@@ -208,6 +208,9 @@ func (s *Server) setupCallback(c echo.Context) error {
 	}
 	state, code := c.QueryParam("state"), c.QueryParam("authCode")
 	if !s.expected(state, v.session.ID) {
+		if err := s.refused(c, "state"); err != nil {
+			return err
+		}
 		return c.Redirect(http.StatusSeeOther, "/setup/dingtalk?problem=state")
 	}
 	if c.QueryParam("error") != "" || code == "" {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
@@ -93,7 +94,7 @@ func (s *Server) invited(c echo.Context) error {
 		return err
 	}
 	if !ok || subtle.ConstantTimeCompare([]byte(inv.Token), []byte(c.Param("token"))) != 1 {
-		return echo.NewHTTPError(http.StatusNotFound)
+		return errors.Join(s.refused(c, "link"), echo.NewHTTPError(http.StatusNotFound))
 	}
 	return nil
 }
@@ -150,6 +151,9 @@ func (s *Server) joinCallback(c echo.Context) error {
 	state, code := c.QueryParam("state"), c.QueryParam("authCode")
 	switch {
 	case !s.expected(state, blind(cookie(c, joinCookie))):
+		if err := s.refused(c, "state"); err != nil {
+			return err
+		}
 		p.Problem = w.t("consent.lapsed")
 	case c.QueryParam("error") != "" || code == "":
 		p.Problem = w.t("consent.denied")

@@ -29,7 +29,7 @@ const (
 func (s *Server) stream(c echo.Context, changed func() <-chan struct{}, draw func() (templ.Component, bool)) error {
 	ctx, w := c.Request().Context(), c.Response()
 	rc := http.NewResponseController(w)
-	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	w.Header().Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
 	send := func(event, data string) error {

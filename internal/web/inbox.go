@@ -240,7 +240,7 @@ func (s *Server) askRun(c echo.Context) error {
 		return err
 	}
 	if !strings.EqualFold(r.By, visitOf(c).session.User.Name) {
-		return approval.ErrOther
+		return errors.Join(approval.ErrOther, s.refused(c, "approval"))
 	}
 	switch {
 	case r.State == approval.Waiting:

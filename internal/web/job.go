@@ -1,9 +1,11 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
@@ -71,12 +73,18 @@ func (w words) jobPage(j restore.JobState) templates.RestoreJob {
 	return p
 }
 
+// findJob finds a job of the reader's own: it names what it gave back, which
+// another may not be allowed to see. Another's looks like one that never was.
 func (s *Server) findJob(c echo.Context) (*restore.Job, error) {
 	j, ok := s.d.Door.Job(c.Param("id"))
-	if !ok {
-		return nil, restore.ErrNotFound
+	if !ok || !s.startedBy(c, j.Snapshot()) {
+		return nil, errors.Join(restore.ErrNotFound, s.refused(c, "job"))
 	}
 	return j, nil
+}
+
+func (s *Server) startedBy(c echo.Context, j restore.JobState) bool {
+	return strings.EqualFold(j.By, visitOf(c).session.User.Name)
 }
 
 func (s *Server) restoreJob(c echo.Context) error {

@@ -152,8 +152,8 @@ func TestSignInByDingTalkIsOffUntilSwitchedOn(t *testing.T) {
 	v.post("/login", "first", "1", "totp", h.code(h.kept["maria"].Text)).wants(t, 404) // between the two factors
 	maria.get("/settings").wants(t, 200, "/settings/dingtalk/remove", "已關閉")
 	h.clock.pass(6 * time.Minute)
-	maria.post("/settings/dingtalk/remove").wants(t, 403) // asks for a fresh code
-	maria.fresh("maria")
+	maria.post("/settings/dingtalk/remove").wants(t, 303, "/login?done=anew&next=%2Fsettings")
+	maria.again("maria")
 	maria.post("/settings/dingtalk/remove").wants(t, 303, "/settings?done=unlinked")
 	maria.post("/settings/dingtalk/remove").wants(t, 404)
 	h.entries(map[string]int{"account.link": 1, "account.unlink": 1})
@@ -191,7 +191,8 @@ func TestALinkIsOnePersonsAndOneAccounts(t *testing.T) {
 	rui.get(h.agree(rui.post("/settings/dingtalk").to, ana, "decision", "no")).wants(t, 422, i18n.ZhHant.T("self.why.denied"))
 	rui.get(h.agree(rui.post("/settings/dingtalk").to, ana, "corp", "ding0000other")).wants(t, 422, i18n.ZhHant.T("self.why.company"))
 	h.clock.pass(6 * time.Minute)
-	rui.post("/settings/dingtalk").wants(t, 403) // a fresh code first
+	rui.fresh("rui")
+	rui.post("/settings/dingtalk").wants(t, 303, "/login?done=anew&next=%2Fsettings") // a code alone is not enough
 }
 
 func TestWhatStopsAnAccountOrAPersonStopsTheLink(t *testing.T) {

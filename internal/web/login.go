@@ -27,7 +27,7 @@ func (s *Server) loginPage(c echo.Context) templates.Login {
 
 func (s *Server) loginForm(c echo.Context) error {
 	v := visitOf(c)
-	if v.session != nil {
+	if v.session != nil && c.QueryParam("done") != "anew" {
 		return c.Redirect(http.StatusSeeOther, local(c.QueryParam("next")))
 	}
 	p := s.loginPage(c)
@@ -37,6 +37,8 @@ func (s *Server) loginForm(c echo.Context) error {
 		p.Done = v.lang.T("login.out")
 	case "account":
 		p.Done = v.lang.T("login.account")
+	case "anew":
+		p.Done = v.lang.T("login.anew")
 	}
 	return render(c, http.StatusOK, p)
 }
@@ -138,7 +140,7 @@ func (s *Server) logout(c echo.Context) error {
 		return err
 	}
 	setCookie(c, sessionCookie, "", -1, http.SameSiteStrictMode)
-	c.Response().Header().Set("Clear-Site-Data", `"cache"`)
+	c.Response().Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	return seeOther(c, "/login?done=logout")
 }
 

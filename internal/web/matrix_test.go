@@ -20,7 +20,7 @@ const matrixFile = "../adr/matrix.md"
 func matrix(routes []route) string {
 	var b strings.Builder
 	b.WriteString("# Who may do what\n\nMade from `internal/policy/role.go` and `internal/web/routes.go` by `go test ./internal/web -run Matrix -update`; a test compares it with the code,\nanother asks every route as every role over HTTP.\n\n" +
-		"● always · ○ when the account was given departments (`/access`) · – never. \"purpose\" asks for a declared purpose first, \"fresh code\" for a one-time code of the last five minutes. \"member\" is a member of the company who is signed in by DingTalk: no account opens it, whatever its role.\n\n## Roles and actions\n\n| action |")
+		"● always · ○ when the account was given departments (`/access`) · – never. \"purpose\" asks for a declared purpose first, \"fresh code\" for a one-time code of the last five minutes, \"signed in anew\" for a whole sign-in of the last five minutes. \"member\" is a member of the company who is signed in by DingTalk: no account opens it, whatever its role.\n\n## Roles and actions\n\n| action |")
 	for _, r := range policy.Roles {
 		b.WriteString(" " + r.Name + " |")
 	}

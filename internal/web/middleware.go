@@ -77,10 +77,10 @@ func (s *Server) router() *echo.Echo {
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = echo.ExtractIPDirect() // the audit log must not record forged addresses
 	e.HTTPErrorHandler = s.fail
-	e.Use(s.arrive, middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: func(c echo.Context, err error, stack []byte) error {
+	e.Use(s.headers, middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: func(c echo.Context, err error, stack []byte) error {
 		s.d.Log.ErrorContext(c.Request().Context(), "panic", "number", visitOf(c).number, "err", err, "stack", string(stack))
 		return err
-	}}), s.headers, middleware.BodyLimit("256K"), s.crossOrigin())
+	}}), s.arrive, s.crossOrigin(), s.inbound())
 	for _, r := range s.routes() {
 		e.Add(r.method, r.path, s.guard(r.access, r.handler)).Name = r.access.name
 	}
@@ -186,7 +186,7 @@ func (s *Server) headers(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		h := c.Response().Header()
 		h.Set("Content-Security-Policy", "default-src 'self'; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
-		h.Set("Strict-Transport-Security", "max-age=63072000")
+		h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -220,6 +220,12 @@ func (s *Server) guard(a rights, h echo.HandlerFunc) echo.HandlerFunc {
 			return c.Redirect(http.StatusSeeOther, "/setup")
 		case a.open:
 			return h(c)
+		case v.session == nil && v.token != "":
+			if err := s.refused(c, "session"); err != nil { // ended, or never given out
+				return err
+			}
+		}
+		switch {
 		case v.session == nil && strings.HasPrefix(path, "/api/"):
 			return echo.NewHTTPError(http.StatusUnauthorized)
 		case v.session == nil:
@@ -234,6 +240,13 @@ func (s *Server) guard(a rights, h echo.HandlerFunc) echo.HandlerFunc {
 		if a.content && v.session.Purpose == "" {
 			return policy.ErrPurpose
 		}
+		if a.anew && s.d.Now().Sub(v.session.Created) >= auth.Fresh {
+			next := v.next
+			if c.Request().Method != http.MethodGet {
+				next = "/settings"
+			}
+			return c.Redirect(http.StatusSeeOther, query("/login", "done", "anew", "next", next))
+		}
 		fresh := a.fresh
 		if a.setup {
 			if fresh, err = s.finished(c); err != nil {
@@ -242,6 +255,11 @@ func (s *Server) guard(a rights, h echo.HandlerFunc) echo.HandlerFunc {
 		}
 		if fresh && !v.session.FreshAt(s.d.Now()) {
 			return restore.ErrStepUp
+		}
+		if a.content {
+			if err := s.paced(c, v.session.User.Name); err != nil {
+				return err
+			}
 		}
 		return h(c)
 	}

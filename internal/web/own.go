@@ -70,7 +70,7 @@ func (s *Server) recoveryCodes(c echo.Context) error {
 	if v.session.User.Breakglass {
 		return &denied{}
 	}
-	codes, err := s.d.Accounts.RenewCodes(c.Request().Context(), v.session.User.ID, func() error {
+	codes, err := s.d.Accounts.RenewCodes(c.Request().Context(), v.session.User.ID, v.token, func() error {
 		return s.note(c, audit.Event{Operation: "recovery.renew", Object: accountRef(v.session.User.ID), Outcome: "ok"})
 	})
 	if err != nil {

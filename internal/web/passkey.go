@@ -82,9 +82,10 @@ func (s *Server) passkeyForm(c echo.Context) error {
 }
 
 func (s *Server) passkeyAdd(c echo.Context) error {
-	u := visitOf(c).session.User
+	v := visitOf(c)
+	u := v.session.User
 	ev := audit.Event{Operation: "passkey.enrol", Object: accountRef(u.ID), Outcome: "ok"}
-	err := s.d.Accounts.AddPasskey(c.Request().Context(), u, response(c), c.FormValue("name"), func() error { return s.note(c, ev) })
+	err := s.d.Accounts.AddPasskey(c.Request().Context(), u, v.token, response(c), c.FormValue("name"), func() error { return s.note(c, ev) })
 	if errors.Is(err, auth.ErrPasskey) {
 		ev.Outcome = "denied"
 		if err := s.note(c, ev); err != nil {
@@ -98,12 +99,13 @@ func (s *Server) passkeyAdd(c echo.Context) error {
 }
 
 func (s *Server) passkeyRemove(c echo.Context) error {
-	u := visitOf(c).session.User
+	v := visitOf(c)
+	u := v.session.User
 	id, err := strconv.ParseInt(c.FormValue("id"), 10, 64)
 	if err != nil {
 		return echo.NewHTTPError(http.StatusNotFound)
 	}
-	err = s.d.Accounts.RemovePasskey(c.Request().Context(), u.ID, id, func() error {
+	err = s.d.Accounts.RemovePasskey(c.Request().Context(), u.ID, v.token, id, func() error {
 		return s.note(c, audit.Event{Operation: "passkey.remove", Object: accountRef(u.ID), Outcome: "ok"})
 	})
 	if errors.Is(err, auth.ErrPasskey) {

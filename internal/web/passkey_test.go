@@ -99,7 +99,7 @@ func TestAPasskeySignsInAlone(t *testing.T) {
 	x.get("/accounts").wants(t, 200)
 	x.post("/stepup", "ticket", ticket, "credential", credential, "next", "/").wants(t, 422)
 
-	v.fresh("maria")
+	v.again("maria")
 	id := v.get("/settings").wants(t, 200).found(t, removeID)
 	v.post("/settings/passkey/remove", "id", "99").wants(t, 404)
 	v.post("/settings/passkey/remove", "id", id).wants(t, 303, "/settings?done=nopasskey")
@@ -193,4 +193,25 @@ func TestNoPasskeyUnderAnAddress(t *testing.T) {
 			t.Errorf("%s: %v", origin, got)
 		}
 	}
+}
+
+// TestAChangedFactorEndsOtherSessions: whoever had the account open elsewhere
+// is out when its passkeys or its recovery codes change.
+func TestAChangedFactorEndsOtherSessions(t *testing.T) {
+	h, _ := ready(t)
+	v := h.signedAt("maria")
+	other := h.login("maria")
+	d := newDevice(t, named)
+	v.fresh("maria")
+	ticket, credential := d.makes(v.get("/settings/passkey").wants(t, 200))
+	v.post("/settings/passkey", "ticket", ticket, "credential", credential, "name", "office").wants(t, 303, "/settings?done=passkey")
+	other.get("/settings").wants(t, 303, "/login?next=%2Fsettings")
+	other = h.login("maria")
+	id := v.get("/settings").wants(t, 200).found(t, removeID)
+	v.post("/settings/passkey/remove", "id", id).wants(t, 303, "/settings?done=nopasskey")
+	other.get("/settings").wants(t, 303, "/login?next=%2Fsettings")
+	other = h.login("maria")
+	v.post("/settings/recovery").wants(t, 200)
+	other.get("/settings").wants(t, 303, "/login?next=%2Fsettings")
+	v.get("/settings").wants(t, 200)
 }

@@ -198,7 +198,7 @@ func (s *Server) blob(c echo.Context, take bool) error {
 	}
 	defer r.Close()
 	h := c.Response().Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 	if take {
 		attach(c.Response(), or(b.Name, "attachment"), "application/octet-stream")
 	} else {

@@ -89,7 +89,9 @@ func (s *Server) restorePage(c echo.Context, x wish, step int) (templates.Restor
 	s.restorePoints(c, &p, x)
 	if step == 1 {
 		for _, j := range s.d.Door.Jobs() {
-			p.Jobs = append(p.Jobs, w.job(j.Snapshot()))
+			if now := j.Snapshot(); s.startedBy(c, now) {
+				p.Jobs = append(p.Jobs, w.job(now))
+			}
 		}
 		return p, nil
 	}

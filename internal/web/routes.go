@@ -65,6 +65,7 @@ type rights struct {
 	content bool          // a purpose is needed
 	fresh   bool          // a code of the last five minutes is needed
 	setup   bool          // … once set-up is finished
+	anew    bool          // a whole sign-in of the last five minutes is needed
 }
 
 var (
@@ -86,6 +87,9 @@ func (a rights) andFresh() rights { a.name += ", fresh code"; a.fresh = true; re
 // ofSetup asks for a fresh code once set-up is finished: its first walk begins
 // with one.
 func (a rights) ofSetup() rights { a.name += ", fresh code after set-up"; a.setup = true; return a }
+
+// andLogin asks to sign in anew first: for what changes how one signs in.
+func (a rights) andLogin() rights { a.name += ", signed in anew"; a.anew = true; return a }
 
 func (s *Server) routes() []route {
 	accounts := may(policy.Accounts).andFresh()
@@ -128,22 +132,22 @@ func (s *Server) routes() []route {
 		{"GET", "/status/band", s.band, signed},
 		{"POST", "/logout", s.logout, signed},
 		{"GET", "/session/keep", s.keep, signed},
-		{"POST", "/session/end", s.endSession, signed},
+		{"POST", "/session/end", s.endSession, signed.andFresh()},
 		{"GET", "/stepup", s.stepUpForm, signed},
 		{"POST", "/stepup", s.stepUp, signed},
 		{"GET", "/purpose", s.purposeForm, signed},
 		{"POST", "/purpose", s.purpose, signed},
 		{"GET", "/settings", s.settings, signed},
 		{"POST", "/settings/password", s.password, signed},
-		{"POST", "/settings/recovery", s.recoveryCodes, signed.andFresh()},
-		{"GET", "/settings/authenticator", s.authenticatorForm, signed.andFresh()},
-		{"GET", "/settings/authenticator/qr.png", s.authenticatorQR, signed.andFresh()},
-		{"POST", "/settings/authenticator", s.authenticator, signed.andFresh()},
-		{"GET", "/settings/passkey", s.passkeyForm, signed.andFresh()},
-		{"POST", "/settings/passkey", s.passkeyAdd, signed.andFresh()},
-		{"POST", "/settings/passkey/remove", s.passkeyRemove, signed.andFresh()},
-		{"POST", "/settings/dingtalk", s.linkGo, signed.andFresh()},
-		{"POST", "/settings/dingtalk/remove", s.linkRemove, signed.andFresh()},
+		{"POST", "/settings/recovery", s.recoveryCodes, signed.andLogin()},
+		{"GET", "/settings/authenticator", s.authenticatorForm, signed.andLogin()},
+		{"GET", "/settings/authenticator/qr.png", s.authenticatorQR, signed.andLogin()},
+		{"POST", "/settings/authenticator", s.authenticator, signed.andLogin()},
+		{"GET", "/settings/passkey", s.passkeyForm, signed.andLogin()},
+		{"POST", "/settings/passkey", s.passkeyAdd, signed.andLogin()},
+		{"POST", "/settings/passkey/remove", s.passkeyRemove, signed.andLogin()},
+		{"POST", "/settings/dingtalk", s.linkGo, signed.andLogin()},
+		{"POST", "/settings/dingtalk/remove", s.linkRemove, signed.andLogin()},
 
 		{"GET", "/accounts", s.accounts, accounts},
 		{"POST", "/accounts/invite", s.accountInvite, accounts},

@@ -115,7 +115,7 @@ func TestAMemberWithoutAnAccountAgreesByTheLink(t *testing.T) {
 	link := regexp.MustCompile(`https://[^<"]+/consent/join/[A-Z0-9]+`).FindString(v.get("/consents").wants(t, 200).body)
 	path := strings.TrimPrefix(link, h.srv.URL)
 	member := h.visitor()
-	member.get("/consent/join/WRONG").wants(t, 404)
+	h.refusal("link", func() { member.get("/consent/join/WRONG").wants(t, 404) })
 	member.get(path).wants(t, 200, path+"/go", "單獨聊天只限法律用途")
 	to := member.get(path+"/go").wants(t, 303).to
 	u, _ := url.Parse(to)

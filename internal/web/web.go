@@ -19,6 +19,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"farol/internal/access"
 	"farol/internal/approval"
@@ -61,17 +62,20 @@ type Server struct {
 	e *echo.Echo
 
 	readTime time.Duration // bounds the arrival of a request
+	burst    int           // of content that one account opens at once
+	probes   sparse
 
 	claimed atomic.Bool // there is an account; never goes back
 	done    atomic.Bool // set-up is finished; never goes back
 
-	mu        sync.Mutex         // guards below
-	claims    map[string]claimed // browsers that typed the set-up code
-	enrolling map[int64]claimed  // accounts about to change their authenticator
-	pending   map[string]pending // consents under way, by DingTalk's state
-	unasked   map[string]unasked // deeds that want a reason, by ticket
-	checked   checkedLog         // the last check of the audit log
-	facts     facts              // at most two seconds old
+	mu        sync.Mutex               // guards below
+	claims    map[string]claimed       // browsers that typed the set-up code
+	enrolling map[int64]claimed        // accounts about to change their authenticator
+	pending   map[string]pending       // consents under way, by DingTalk's state
+	paces     map[string]*rate.Limiter // accounts that opened content
+	unasked   map[string]unasked       // deeds that want a reason, by ticket
+	checked   checkedLog               // the last check of the audit log
+	facts     facts                    // at most two seconds old
 }
 
 // New returns a console. It starts nothing.
@@ -82,7 +86,7 @@ func New(d Deps) (*Server, error) {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{d: d, readTime: time.Minute, claims: map[string]claimed{}, enrolling: map[int64]claimed{}, pending: map[string]pending{}, unasked: map[string]unasked{}}
+	s := &Server{d: d, readTime: time.Minute, burst: readBurst, paces: map[string]*rate.Limiter{}, claims: map[string]claimed{}, enrolling: map[int64]claimed{}, pending: map[string]pending{}, unasked: map[string]unasked{}}
 	s.e = s.router()
 	return s, nil
 }

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"mime"
+	"strings"
 	"testing"
 	"time"
 
@@ -175,6 +177,30 @@ func TestTheBandSaysTheWorstThingFirst(t *testing.T) {
 		f(&x)
 		if got := x.say(w); got.Bold != want {
 			t.Errorf("says %q, want %q", got.Bold, want)
+		}
+	}
+}
+
+// TestAFileNameCannotBreakItsHeader: names come from strangers.
+func TestAFileNameCannotBreakItsHeader(t *testing.T) {
+	for _, name := range []string{"報價單 2026.pdf", "a\r\nSet-Cookie: x=1", `a"; filename="evil.exe`, "../../etc/passwd", "a;b,c.txt", "\x00\x1f", strings.Repeat("長", 300), "%0d%0a.txt", "\u202egpj.exe"} {
+		got := disposition(name)
+		kind, params, err := mime.ParseMediaType(got)
+		if err != nil || kind != "attachment" || len(params) != 1 || strings.ContainsAny(got, "\r\n\x00") {
+			t.Errorf("%q becomes %q: %v", name, got, err)
+		}
+		if n := params["filename"]; n == "" || strings.ContainsAny(n, "/\\\"\r\n\x00") {
+			t.Errorf("%q is saved as %q", name, n)
+		}
+	}
+}
+
+// TestOnlyPicturesAreShownInThePage: whatever a browser could run is taken away
+// as a file, never opened here.
+func TestOnlyPicturesAreShownInThePage(t *testing.T) {
+	for name, want := range map[string]string{"a.png": "image/png", "A.JPG": "image/jpeg", "a.svg": "", "a.html": "", "a.xhtml": "", "a.pdf": "", "a.js": "", "a.png.html": "", "": "", "png": "", "a.svg\x00.png": "image/png"} {
+		if got := showable(record.Blob{Name: name}); got != want {
+			t.Errorf("%q is shown as %q, want %q", name, got, want)
 		}
 	}
 }
