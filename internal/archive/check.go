@@ -305,7 +305,7 @@ func (c *checking) points(ctx context.Context) error {
 	}
 	slices.Reverse(points)
 	for i := range points {
-		m, err := snapshot.LoadSnapshot(c.a.ctx(ctx), c.a.w, manifestID(points[i].ID))
+		m, err := c.a.loadSnapshot(ctx, points[i].ID)
 		if err != nil {
 			c.damage(Damage{What: "point in time", Where: points[i].ID, Hits: err.Error(), Lost: true})
 			continue

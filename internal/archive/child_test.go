@@ -17,7 +17,7 @@ import (
 )
 
 // child is the process that gets killed: it commits as fast as it can, with
-// small and large blobs, folds now and then, and says each number only after
+// small and large blobs, folds now and then, is asked for its points, and says each number only after
 // Commit returned it.
 func child(dir string) {
 	ctx := context.Background()
@@ -36,6 +36,14 @@ func child(dir string) {
 				fmt.Println("error", err)
 			}
 			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	go func() { // as the console does, whenever somebody looks
+		for {
+			if _, err := a.Points(ctx); err != nil {
+				fmt.Println("error", err)
+			}
+			time.Sleep(5 * time.Millisecond)
 		}
 	}()
 	for {

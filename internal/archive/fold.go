@@ -114,14 +114,15 @@ func (a *Archive) foldLocked(ctx context.Context, tags map[string]string) (*Poin
 
 // foldable closes the current journal file and picks the files of one round.
 func (a *Archive) foldable() (files []*jfile, more bool, err error) {
-	if err := a.j.roll(); err != nil {
+	all, err := a.j.closed()
+	if err != nil {
 		return nil, false, err
 	}
 	a.mu.Lock()
 	applied, limited := a.applied, a.appliedN && a.relocate != nil
 	a.mu.Unlock()
 	var size int64
-	for _, f := range a.j.list() {
+	for _, f := range all {
 		a.mu.Lock()
 		folded, last, plain := f.folded, f.last, f.plain
 		a.mu.Unlock()
@@ -207,8 +208,10 @@ func (a *Archive) foldRound(ctx context.Context, files []*jfile, tags map[string
 	return p, nil
 }
 
-// read takes one journal file into memory.
+// read takes one journal file into memory. It fails when that is not every
+// commit that was acknowledged in it: the file goes once its point is there.
 func (f *folding) read(ctx context.Context, file *jfile) error {
+	before := len(f.commits)
 	names := map[string]string{} // one string a container
 	_, err := f.a.j.scan(ctx, file, 0, f.a.j.stopOf(file), func(g *group) error {
 		if g.sealed != nil {
@@ -256,6 +259,12 @@ func (f *folding) read(ctx context.Context, file *jfile) error {
 	})
 	if err != nil {
 		return fmt.Errorf("journal %s: %w", file.name, err)
+	}
+	f.a.mu.Lock()
+	want, bad := file.n, file.bad
+	f.a.mu.Unlock()
+	if got := len(f.commits) - before; got != want && !bad {
+		return fmt.Errorf("journal %s: %d commits can be read, %d were acknowledged: %w", file.name, got, want, ErrCorrupt)
 	}
 	return nil
 }
@@ -455,7 +464,7 @@ func (f *folding) save(ctx context.Context, root *snapshot.DirEntry, tags map[st
 		// The point may be on disk already; the next flush takes it away. Its
 		// moves stay until then, in case this process ends before.
 		if id != "" {
-			err = errors.Join(err, a.w.DeleteManifest(a.ctx(ctx), id))
+			err = errors.Join(err, a.deleteManifest(ctx, string(id)))
 		}
 		return nil, fmt.Errorf("save the point: %w", full(err))
 	}

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"time"
 
-	"github.com/kopia/kopia/repo/manifest"
 	"github.com/kopia/kopia/snapshot"
 )
 
@@ -62,7 +61,7 @@ func (a *Archive) retag(ctx context.Context, id, what string, change func(*snaps
 	if p.ID == "" {
 		return fail(ErrNotFound)
 	}
-	m, err := snapshot.LoadSnapshot(a.ctx(ctx), a.w, manifest.ID(id))
+	m, err := a.loadSnapshot(ctx, id)
 	if err != nil {
 		return fail(kopiaErr(err))
 	}
@@ -74,7 +73,7 @@ func (a *Archive) retag(ctx context.Context, id, what string, change func(*snaps
 	}
 	if err != nil {
 		if fresh != "" { // never on disk, or the next flush takes it away
-			err = errors.Join(err, a.w.DeleteManifest(a.ctx(ctx), fresh))
+			err = errors.Join(err, a.deleteManifest(ctx, string(fresh)))
 		}
 		return fail(full(err))
 	}
@@ -115,7 +114,7 @@ func (a *Archive) renamePoint(p Point) {
 
 func (a *Archive) deletePoints(ctx context.Context, ids []string) error {
 	for _, id := range ids {
-		if err := a.w.DeleteManifest(a.ctx(ctx), manifest.ID(id)); err != nil {
+		if err := a.deleteManifest(ctx, id); err != nil {
 			return fmt.Errorf("delete the snapshot %s: %w", id, err)
 		}
 	}

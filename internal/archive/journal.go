@@ -224,6 +224,18 @@ func (j *journal) begin(next uint64) (*jwriter, error) {
 	return j.cur, nil
 }
 
+// closed closes the current file and lists all there are: none of them is ever
+// appended to again. Both happen under one lock, or a commit in between would
+// begin a file that a fold took for complete.
+func (j *journal) closed() ([]*jfile, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.rollLocked(); err != nil {
+		return nil, err
+	}
+	return slices.Clone(j.files), nil
+}
+
 // roll closes the current file, so that the next commit begins a new one.
 func (j *journal) roll() error {
 	j.mu.Lock()

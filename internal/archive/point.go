@@ -56,8 +56,6 @@ const (
 	commitsName = "commits"
 )
 
-func manifestID(s string) manifest.ID { return manifest.ID(s) }
-
 func pointOf(m *manifest.EntryMetadata) (Point, bool) {
 	l := m.Labels
 	num := func(k string) int64 { n, _ := strconv.ParseInt(l[k], 10, 64); return n }
@@ -86,9 +84,11 @@ func (a *Archive) Points(ctx context.Context) ([]Point, error) {
 // manifests lists the points in time, oldest first, and twins: what a crash
 // while a point was held or let go left beside one of them.
 func (a *Archive) manifests(ctx context.Context) (points, twins []Point, err error) {
+	a.flushMu.Lock()
 	list, err := a.w.FindManifests(a.ctx(ctx), map[string]string{
 		manifest.TypeLabelKey: snapshot.ManifestType, snapshot.UsernameLabel: clientUser, snapshot.HostnameLabel: clientHost,
 	})
+	a.flushMu.Unlock()
 	if err != nil {
 		return nil, nil, fmt.Errorf("list the points in time: %w", kopiaErr(err))
 	}
@@ -153,7 +153,7 @@ func (a *Archive) Forget(ctx context.Context, ids ...string) error {
 			}
 		}
 		for _, one := range all {
-			if err := a.w.DeleteManifest(a.ctx(ctx), manifest.ID(one)); err != nil {
+			if err := a.deleteManifest(ctx, one); err != nil {
 				return fmt.Errorf("forget the point %s: %w", id, err)
 			}
 		}
@@ -164,6 +164,21 @@ func (a *Archive) Forget(ctx context.Context, ids ...string) error {
 		return fmt.Errorf("forget points: %w", full(err))
 	}
 	return nil
+}
+
+// Whoever asks kopia for snapshots holds flushMu: when it gathers their list
+// into one content meanwhile, a flush returns without its index on disk.
+
+func (a *Archive) loadSnapshot(ctx context.Context, id string) (*snapshot.Manifest, error) {
+	a.flushMu.Lock()
+	defer a.flushMu.Unlock()
+	return snapshot.LoadSnapshot(a.ctx(ctx), a.w, manifest.ID(id))
+}
+
+func (a *Archive) deleteManifest(ctx context.Context, id string) error {
+	a.flushMu.Lock()
+	defer a.flushMu.Unlock()
+	return a.w.DeleteManifest(a.ctx(ctx), manifest.ID(id))
 }
 
 // loadPoint finds the latest point and takes its state, cursors and sealed
@@ -183,7 +198,7 @@ func (a *Archive) loadPoint(ctx context.Context) error {
 		}
 	}
 	p := points[len(points)-1]
-	m, err := snapshot.LoadSnapshot(a.ctx(ctx), a.w, manifest.ID(p.ID))
+	m, err := a.loadSnapshot(ctx, p.ID)
 	if err != nil {
 		return fmt.Errorf("load the point %s: %w", p.ID, kopiaErr(err))
 	}
