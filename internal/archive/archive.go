@@ -153,7 +153,10 @@ type Archive struct {
 	foldNo uint64 // of the last attempt; guarded by foldMu
 	// direct is read-locked while blobs stream into kopia and write-locked by
 	// Close.
-	direct  sync.RWMutex
+	direct sync.RWMutex
+	// flushMu is held by whoever flushes kopia or asks it for snapshots: while
+	// it gathers their list into one content, a flush returns without its index
+	// on disk.
 	flushMu sync.Mutex
 	healMu  sync.Mutex
 	// keep is read-locked by whoever reads journal files from end to end and

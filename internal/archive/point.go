@@ -166,9 +166,6 @@ func (a *Archive) Forget(ctx context.Context, ids ...string) error {
 	return nil
 }
 
-// Whoever asks kopia for snapshots holds flushMu: when it gathers their list
-// into one content meanwhile, a flush returns without its index on disk.
-
 func (a *Archive) loadSnapshot(ctx context.Context, id string) (*snapshot.Manifest, error) {
 	a.flushMu.Lock()
 	defer a.flushMu.Unlock()

@@ -3,11 +3,9 @@ package restore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
 
-	"farol/internal/audit"
 	"farol/internal/catalog"
 	"farol/internal/connector"
 	"farol/internal/connector/chat"
@@ -207,7 +205,7 @@ func (d *Door) OwnItem(ctx context.Context, rq Request, id int64) (OwnItem, []Ow
 	}
 	hit, err := d.d.Catalog.Get(ctx, scope, id, 0)
 	if err != nil {
-		return OwnItem{}, nil, d.refused(ctx, rq, id, err)
+		return OwnItem{}, nil, d.missed(ctx, rq, ref("record", id), err)
 	}
 	hits, err := d.d.Catalog.Versions(ctx, scope, id, 0)
 	if err != nil {
@@ -222,7 +220,7 @@ func (d *Door) OwnItem(ctx context.Context, rq Request, id int64) (OwnItem, []Ow
 			return it, items, nil
 		}
 	}
-	return OwnItem{}, nil, d.refused(ctx, rq, id, ErrNotFound)
+	return OwnItem{}, nil, d.missed(ctx, rq, ref("record", id), ErrNotFound)
 }
 
 // OwnBlob opens an attachment that a member gets back.
@@ -233,7 +231,7 @@ func (d *Door) OwnBlob(ctx context.Context, rq Request, id int64, n int) (io.Rea
 	}
 	hit, err := d.d.Catalog.Get(ctx, scope, id, 0)
 	if err != nil {
-		return nil, record.Blob{}, d.refused(ctx, rq, id, err)
+		return nil, record.Blob{}, d.missed(ctx, rq, ref("record", id), err)
 	}
 	items, err := d.opener(rq).open(ctx, []catalog.Hit{hit})
 	if err != nil {
@@ -252,18 +250,5 @@ func (d *Door) OwnBlob(ctx context.Context, rq Request, id int64, n int) (io.Rea
 			return r, rec.Blobs[n], err
 		}
 	}
-	return nil, record.Blob{}, d.refused(ctx, rq, id, ErrNotFound)
-}
-
-// refused writes that a member asked for a record that is not his, or that is
-// not there: the log does not tell which either.
-func (d *Door) refused(ctx context.Context, rq Request, id int64, err error) error {
-	if !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	_, aerr := d.d.Audit.Append(ctx, audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: "access.denied", Object: ref("record", id), Purpose: string(rq.Purpose), Outcome: "denied"})
-	if aerr != nil {
-		return fmt.Errorf("a refusal without its entry: %w", aerr)
-	}
-	return err
+	return nil, record.Blob{}, d.missed(ctx, rq, ref("record", id), ErrNotFound)
 }

@@ -122,13 +122,17 @@ func (d *Door) admit(ctx context.Context, rq Request, a policy.Action, op, objec
 }
 
 // missed writes that what was asked for is not there for this reader: a guessed
-// address, or one that is outside what he may see. It returns err.
+// address, or one that is outside what he may see; the log does not tell which
+// either. It returns err.
 func (d *Door) missed(ctx context.Context, rq Request, object string, err error) error {
 	if !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	_, aerr := d.d.Audit.Append(ctx, audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: "access.denied", Object: object, Purpose: string(rq.Purpose), Outcome: "denied", Detail: rq.detail(map[string]string{"why": "scope"})})
-	return errors.Join(err, aerr)
+	if aerr != nil {
+		return fmt.Errorf("a refusal without its entry: %w", aerr)
+	}
+	return err
 }
 
 // expand gives departments with all below them.

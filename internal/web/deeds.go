@@ -59,6 +59,9 @@ func payload(c echo.Context) ([]byte, error) {
 // shown is what those who decide will read.
 func (s *Server) agreed(c echo.Context, what approval.What, shown ...string) (bool, error) {
 	ctx, v := c.Request().Context(), visitOf(c)
+	for i := range shown { // what was typed must not add lines of its own
+		shown[i] = strings.Join(strings.Fields(shown[i]), " ")
+	}
 	if over, err := s.finished(c); err != nil || !over {
 		return !over && err == nil, err // during set-up there is one person
 	}

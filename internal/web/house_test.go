@@ -130,6 +130,9 @@ func (m *machine) Enrol(_ context.Context, address, code string) error {
 }
 func (m *machine) Offsite(context.Context) Offsite { return m.offsite }
 func (m *machine) Kit(_ context.Context, _ string, n, k int) ([]keys.Share, error) {
+	if k < 2 || k > n {
+		return nil, &i18n.Error{ID: "kit.numbers"}
+	}
 	root, err := keys.New()
 	if err == nil {
 		m.kit, err = keys.Split(root, n, k)

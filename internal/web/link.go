@@ -89,10 +89,11 @@ func (s *Server) firstCallback(c echo.Context) error {
 	return s.linkFinish(c)
 }
 
-// returned takes what DingTalk sent back for a use.
-func (s *Server) returned(c echo.Context, use member.Use) (member.Person, error) {
-	code, browser := c.QueryParam("authCode"), cookie(c, linkGoCookie)
-	setCookie(c, linkGoCookie, "", -1, http.SameSiteLaxMode)
+// returned takes what DingTalk sent back for a use, to the browser that has
+// this cookie.
+func (s *Server) returned(c echo.Context, use member.Use, name string) (member.Person, error) {
+	code, browser := c.QueryParam("authCode"), cookie(c, name)
+	setCookie(c, name, "", -1, http.SameSiteLaxMode)
 	refused := c.QueryParam("error") != "" || code == ""
 	if refused {
 		code = ""
@@ -110,7 +111,7 @@ func (s *Server) returned(c echo.Context, use member.Use) (member.Person, error)
 // firstFinish asks for the second factor of the account that is linked to who
 // came back.
 func (s *Server) firstFinish(c echo.Context) error {
-	p, err := s.returned(c, member.SignIn)
+	p, err := s.returned(c, member.SignIn, linkGoCookie)
 	if err != nil {
 		return s.firstRefused(c, err)
 	}
@@ -204,7 +205,7 @@ type linkedPerson struct {
 // linkFinish links the reader's account to who came back.
 func (s *Server) linkFinish(c echo.Context) error {
 	u := visitOf(c).session.User
-	p, err := s.returned(c, member.Link)
+	p, err := s.returned(c, member.Link, linkGoCookie)
 	if err != nil {
 		return s.linkRefused(c, err)
 	}

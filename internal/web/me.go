@@ -159,23 +159,11 @@ func (s *Server) meGo(c echo.Context) error {
 // SameSite=Strict: the page goes on by itself, which is a step of this site.
 func (s *Server) meCallback(c echo.Context) error {
 	ctx, w := c.Request().Context(), s.words(c)
-	state, code, browser := c.QueryParam("state"), c.QueryParam("authCode"), cookie(c, memberGoCookie)
-	setCookie(c, memberGoCookie, "", -1, http.SameSiteLaxMode)
-	refused := c.QueryParam("error") != "" || code == ""
-	if refused {
-		code = ""
-	}
-	p, err := s.d.Members.Finish(ctx, member.Own, c.RealIP(), state, code, browser)
-	if refused && errors.Is(err, member.ErrState) {
-		err = errDenied
-	}
+	p, err := s.returned(c, member.Own, memberGoCookie)
 	if err != nil {
 		why := meWhy(err)
 		if why == "" {
 			return s.slowed(c, err)
-		}
-		if errors.Is(err, member.ErrUpstream) {
-			s.d.Log.WarnContext(ctx, "sign-in of a member", "number", visitOf(c).number, "err", err)
 		}
 		if nerr := s.note(c, audit.Event{Operation: "member.login.failed", Object: "page" + c.Path(), Outcome: "denied", Detail: map[string]string{"why": why}}); nerr != nil {
 			return nerr

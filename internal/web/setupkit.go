@@ -48,18 +48,18 @@ func (s *Server) kitForm(c echo.Context) error {
 }
 
 func (s *Server) kitMake(c echo.Context) error {
-	n, nerr := strconv.Atoi(c.FormValue("n"))
-	k, kerr := strconv.Atoi(c.FormValue("k"))
-	if nerr != nil || kerr != nil || k < 2 || k > n || n > 9 {
+	n, _ := strconv.Atoi(c.FormValue("n")) // what is no number is 0, which is refused
+	k, _ := strconv.Atoi(c.FormValue("k"))
+	v := visitOf(c)
+	shares, err := s.d.Machine.Kit(c.Request().Context(), v.session.User.Name, n, k)
+	if text, ok := said(err, v.lang); ok {
 		p, err := s.kitPage(c, 3, 2)
 		if err != nil {
 			return err
 		}
-		p.Problems = []ui.Problem{{Field: "n", Text: visitOf(c).lang.T("kit.numbers")}}
+		p.Problems = []ui.Problem{{Field: "n", Text: text}}
 		return render(c, http.StatusUnprocessableEntity, p)
 	}
-	v := visitOf(c)
-	shares, err := s.d.Machine.Kit(c.Request().Context(), v.session.User.Name, n, k)
 	if err != nil {
 		return err
 	}
