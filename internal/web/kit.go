@@ -36,7 +36,11 @@ func (s *Server) custody(c echo.Context) (templates.Kit, error) {
 	p.Exists, p.N, p.K, p.Left = true, k.N, k.K, k.Left()
 	p.Typed = make([]string, k.K)
 	p.Check = w.kitCheck(&k)
-	p.Facts = []templates.Pair{{Label: w.t("kit.made"), Value: w.t("kit.made.by", "at", w.moment(k.Made).Text, "by", k.By)}, {Label: w.t("kit.tried"), Value: w.moment(k.Tried).Text}}
+	tried := w.t("kit.never")
+	if !k.Tried.IsZero() {
+		tried = w.moment(k.Tried).Text
+	}
+	p.Facts = []templates.Pair{{Label: w.t("kit.made"), Value: w.t("kit.made.by", "at", w.moment(k.Made).Text, "by", k.By)}, {Label: w.t("kit.tried"), Value: tried}}
 	for i := range k.Shares {
 		x := &k.Shares[i]
 		row := templates.HeldShare{Number: x.Number, Keeper: x.Keeper, Seen: w.moment(x.Seen), State: ui.Safe, Word: w.t("kit.there"), Live: x.Lost.IsZero()}
