@@ -126,7 +126,7 @@ func (s *Server) deedAsk(c echo.Context) error {
 	rq := approval.Request{What: u.what, By: v.session.User.Name, Need: 1, Reason: c.FormValue("reason"), Shown: u.shown, Payload: u.payload}
 	if rq.Check() != nil {
 		p := s.deedPage(c, ticket, u.what, strings.Split(u.shown, "\n"))
-		p.Reason, p.Problems = rq.Reason, []ui.Problem{{Field: "reason", Text: w.t("inbox.reason.need", "n", 1)}}
+		p.Reason, p.Problems = rq.Reason, []ui.Problem{{Field: "reason", Text: w.t("deed.reason.need")}}
 		return render(c, http.StatusUnprocessableEntity, p)
 	}
 	s.mu.Lock()
