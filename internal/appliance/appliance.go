@@ -43,7 +43,7 @@ type Appliance struct {
 	cfg  Config
 	log  *slog.Logger
 	lock *os.File // of the state folder
-	root keys.Root
+	ring *keys.Ring
 	box  *keys.Box // control secrets
 
 	control   *db.DB
@@ -69,19 +69,28 @@ type Appliance struct {
 
 	damages chan archive.Damage
 
-	mu     sync.Mutex // guards below
-	client *dingtalk.Client
-	sender *replica.Sender
-	places []*placeRun
-	stop   context.CancelFunc // ends the sender's run
-	states map[string]consentState
-	kit    []keys.Share // made and not yet typed back
-	print  string       // fingerprint of the console certificate
+	mu      sync.Mutex // guards below
+	client  *dingtalk.Client
+	sender  *replica.Sender
+	places  []*placeRun
+	stop    context.CancelFunc // ends the sender's run
+	states  map[string]consentState
+	root    keys.Root
+	next    keys.Root // a rotation's that did not come to its end
+	rotated bool      // the archive's lock opens with next
+
+	kit     []keys.Share // made and not yet typed back
+	kitRoot keys.Root    // what they are shares of
+	print   string       // fingerprint of the console certificate
 
 	sendersCtx context.Context // lives as long as Run
 	works      sync.WaitGroup  // on storage places, for the console
 	factsMu    sync.Mutex      // one writer of placesFacts at a time
+	kitMu      sync.Mutex      // one confirmation of a kit at a time
+	broken     chan error      // ends Run
 	ready      chan struct{}
+
+	cut func(step string) error // for tests: a rotation ends before this step
 }
 
 // settings of the appliance's own.
@@ -93,7 +102,7 @@ const (
 
 // Open opens everything and repairs what a crash left. It does not serve yet.
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err error) {
-	a := &Appliance{cfg: cfg, log: log, claim: auth.NewClaim(), damages: make(chan archive.Damage, manyDamages), states: map[string]consentState{}, ready: make(chan struct{})}
+	a := &Appliance{cfg: cfg, log: log, claim: auth.NewClaim(), damages: make(chan archive.Damage, manyDamages), states: map[string]consentState{}, ready: make(chan struct{}), broken: make(chan error, 1)}
 	for _, d := range []string{cfg.StateDir, cfg.RunDir} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("make the state folder: %w", err)
@@ -110,8 +119,13 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 	if err := a.openKeys(); err != nil {
 		return nil, err
 	}
-	a.box = keys.NewBox(a.root.Derive("control"))
+	if err := a.openRing(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.openControl(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.settleNext(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.openAudit(ctx); err != nil {
@@ -124,6 +138,9 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 		return nil, err
 	}
 	if err := a.openArchive(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.keepRing(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.openViews(ctx); err != nil {
@@ -176,7 +193,7 @@ func (a *Appliance) openViews(ctx context.Context) (err error) {
 	}
 	path := filepath.Join(a.cfg.StateDir, "catalog.db")
 	open := func() error {
-		a.catalog, err = catalog.Open(ctx, path, a.root.Derive("search"), keys.NewBox(a.root.Derive("catalog")), nil)
+		a.catalog, err = catalog.Open(ctx, path, a.ring.IndexKey(keys.LabelSearch), a.ring.Box("catalog"), nil)
 		return err
 	}
 	why := ""

@@ -25,16 +25,23 @@ import (
 // of which it returns how many there are. It returns [ErrNotVerified], which
 // wraps an [audit.Tampering] that says where.
 func VerifyLog(ctx context.Context, cfg Config) (n int64, kept int, err error) {
-	root, err := keys.Load(keys.Source{Dir: cfg.StateDir, HostKey: cfg.HostKey, Passphrase: os.Getenv("FAROL_PASSPHRASE")})
+	root, err := keys.Load(cfg.keySource())
 	if err != nil {
 		return 0, 0, err
 	}
 	a := &Appliance{cfg: cfg, root: root}
+	roots := []keys.Root{root}
+	if next, err := keys.LoadNext(cfg.keySource()); err == nil {
+		roots = append(roots, next)
+	}
+	if a.ring, _, err = keys.LoadRing(cfg.StateDir, roots...); err != nil {
+		return 0, 0, err
+	}
 	verify, heads, err := a.keptHeads(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
-	n, err = audit.Inspect(a.logDir(), keys.NewBox(root.Derive("log")), verify, heads...)
+	n, err = audit.Inspect(a.logDir(), a.ring.Box(keys.LabelLog), verify, heads...)
 	if err != nil {
 		return n, len(heads), fmt.Errorf("%w: %w", ErrNotVerified, err)
 	}
@@ -52,7 +59,7 @@ func (a *Appliance) keptHeads(ctx context.Context) (_ note.Verifier, _ []tlog.Tr
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, a.control.Close()) }()
-	key, err := settings.New(a.control, keys.NewBox(a.root.Derive("control"))).Get(ctx, logVerifier)
+	key, err := settings.New(a.control, a.ring.Box(keys.LabelControl)).Get(ctx, logVerifier)
 	if err != nil || key == "" {
 		return nil, nil, err
 	}

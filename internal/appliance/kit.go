@@ -18,10 +18,18 @@ import (
 // Kit splits the root key into n shares of which k open it. The shares are
 // given once; they are kept nowhere.
 func (a *Appliance) Kit(ctx context.Context, by string, n, k int) ([]keys.Share, error) {
-	if k < 2 || k > n || n > 9 {
+	a.mu.Lock()
+	root := a.root
+	a.mu.Unlock()
+	return a.split(ctx, by, root, n, k)
+}
+
+// split makes shares of a root key and waits for them to be typed back.
+func (a *Appliance) split(ctx context.Context, by string, root keys.Root, n, k int) ([]keys.Share, error) {
+	if !kit.Possible(n, k) {
 		return nil, &i18n.Error{ID: "kit.numbers"}
 	}
-	shares, err := keys.Split(a.root, n, k)
+	shares, err := keys.Split(root, n, k)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +37,7 @@ func (a *Appliance) Kit(ctx context.Context, by string, n, k int) ([]keys.Share,
 		return nil, err
 	}
 	a.mu.Lock()
-	a.kit = shares
+	a.kit, a.kitRoot = shares, root
 	a.mu.Unlock()
 	return shares, nil
 }
@@ -41,10 +49,13 @@ func (a *Appliance) shareEntry(ctx context.Context, by, what string, detail map[
 }
 
 // ConfirmKit checks shares that were typed back from paper: enough of those
-// just made must give this appliance's root key.
+// just made must give the root key that was split. If that is a new one, it
+// takes the place of the present one now.
 func (a *Appliance) ConfirmKit(ctx context.Context, by string, typed []string) error {
+	a.kitMu.Lock() // one at a time: a rotation takes a moment
+	defer a.kitMu.Unlock()
 	a.mu.Lock()
-	made := a.kit
+	made, of, now := a.kit, a.kitRoot, a.root
 	a.mu.Unlock()
 	if made == nil {
 		return &i18n.Error{ID: "kit.none"}
@@ -53,7 +64,7 @@ func (a *Appliance) ConfirmKit(ctx context.Context, by string, typed []string) e
 	if err != nil {
 		return err
 	}
-	if !root.Equal(a.root) {
+	if !root.Equal(of) {
 		return &i18n.Error{ID: "kit.other"}
 	}
 	for i := range shares {
@@ -61,14 +72,18 @@ func (a *Appliance) ConfirmKit(ctx context.Context, by string, typed []string) e
 			return &i18n.Error{ID: "kit.older"}
 		}
 	}
-	err = a.kits.Replace(ctx, made, by, func() error {
-		return a.shareEntry(ctx, by, "proved", map[string]string{"shares": strconv.Itoa(made[0].N), "needed": strconv.Itoa(made[0].K)})
-	})
+	if of.Equal(now) {
+		err = a.kits.Replace(ctx, made, of.Check(), by, func() error {
+			return a.shareEntry(ctx, by, "proved", map[string]string{"shares": strconv.Itoa(made[0].N), "needed": strconv.Itoa(made[0].K)})
+		})
+	} else {
+		err = a.rotate(ctx, by, of, made)
+	}
 	if err != nil {
 		return err
 	}
 	a.mu.Lock()
-	a.kit = nil
+	a.kit, a.kitRoot = nil, keys.Root{}
 	a.mu.Unlock()
 	return nil
 }
@@ -77,7 +92,10 @@ func (a *Appliance) ConfirmKit(ctx context.Context, by string, typed []string) e
 // this archive and of each copy, as they lie there now.
 func (a *Appliance) Rehearse(ctx context.Context, by string, typed []string) (web.Rehearsal, error) {
 	shares, root, err := combine(typed)
-	if err == nil && !root.Equal(a.root) {
+	a.mu.Lock()
+	now := a.root
+	a.mu.Unlock()
+	if err == nil && !root.Equal(now) {
 		err = &i18n.Error{ID: "kit.other"}
 	}
 	if err != nil {
@@ -101,14 +119,8 @@ func (a *Appliance) Rehearse(ctx context.Context, by string, typed []string) (we
 		out.Locks = append(out.Locks, l)
 	}
 	try("", func(context.Context) ([]byte, error) { return a.archive.Lock() })
-	a.mu.Lock()
-	places, sender := append([]*placeRun(nil), a.places...), a.sender
-	a.mu.Unlock()
-	for _, p := range places {
-		try(p.Config().Name, func(ctx context.Context) ([]byte, error) { return p.File(ctx, archive.LockName) })
-	}
-	if sender != nil {
-		try(a.Offsite(ctx).Address, func(ctx context.Context) ([]byte, error) { return sender.File(ctx, archive.LockName) })
+	for _, l := range a.copiedLocks(ctx) {
+		try(l.name, l.read)
 	}
 	opened := 0
 	for _, l := range out.Locks {

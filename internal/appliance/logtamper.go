@@ -48,7 +48,7 @@ func (a *Appliance) openAudit(ctx context.Context) error {
 	if !errors.Is(err, audit.ErrTampered) {
 		return err
 	}
-	if _, ierr := audit.Inspect(a.logDir(), keys.NewBox(a.root.Derive("log")), a.logVerify, heads...); ierr == nil {
+	if _, ierr := audit.Inspect(a.logDir(), a.ring.Box(keys.LabelLog), a.logVerify, heads...); ierr == nil {
 		// Every entry is as it was signed: a bad sector in the hashes is no attack,
 		// and they are made anew from the entries.
 		a.log.WarnContext(ctx, "the audit log's hashes were damaged and are made anew from its entries", "err", err)
@@ -72,7 +72,7 @@ func (a *Appliance) dropHashes() error {
 
 // openLog opens the log when it extends what was kept of it.
 func (a *Appliance) openLog(heads []tlog.Tree) error {
-	box := keys.NewBox(a.root.Derive("log"))
+	box := a.ring.Box(keys.LabelLog)
 	var size int64
 	for _, h := range heads {
 		size = max(size, h.N)
@@ -92,7 +92,7 @@ func (a *Appliance) openLog(heads []tlog.Tree) error {
 			return fmt.Errorf("go on with a log whose entries are whole: %w", err)
 		}
 	}
-	a.audit, err = audit.Open(a.logDir(), audit.Options{Box: box, Signer: a.logSign, Verify: a.logVerify, Key: a.logKey, Log: a.log, LookupKey: a.root.Derive("log lookup"), Heads: heads})
+	a.audit, err = audit.Open(a.logDir(), audit.Options{Box: box, Signer: a.logSign, Verify: a.logVerify, Key: a.logKey, Log: a.log, LookupKey: a.ring.IndexKey("log lookup"), Heads: heads})
 	return err
 }
 
@@ -112,7 +112,7 @@ func (a *Appliance) logKeys(ctx context.Context) error {
 }
 
 func (a *Appliance) newLogKeys(ctx context.Context, after string) error {
-	sk, vk, err := note.GenerateKey(rand.Reader, "farol-"+record.HashOf(a.root.Derive("log name")).String()[:12]+after)
+	sk, vk, err := note.GenerateKey(rand.Reader, "farol-"+record.HashOf(a.ring.Derive("log name")).String()[:12]+after)
 	if err != nil {
 		return fmt.Errorf("make the log's signing key: %w", err)
 	}
@@ -138,7 +138,7 @@ func (a *Appliance) useLogKeys(sk string) (err error) {
 // be signed by one hand.
 func (a *Appliance) renewLog(ctx context.Context, heads []tlog.Tree) error {
 	found := &audit.Tampering{}
-	if _, err := audit.Inspect(a.logDir(), keys.NewBox(a.root.Derive("log")), a.logVerify, heads...); err != nil && !errors.As(err, &found) {
+	if _, err := audit.Inspect(a.logDir(), a.ring.Box(keys.LabelLog), a.logVerify, heads...); err != nil && !errors.As(err, &found) {
 		return fmt.Errorf("look where the log differs: %w", err)
 	}
 	if found.Head.N == 0 && len(heads) > 0 {
@@ -213,7 +213,7 @@ func (a *Appliance) afterRecovery(ctx context.Context, heads []tlog.Tree) ([]tlo
 	} else if err != nil {
 		return nil, fmt.Errorf("look for a recovered log: %w", err)
 	}
-	text, err := keys.NewBox(a.root.Derive("log recovered")).Open(b, []byte(recoveredLog))
+	text, err := a.ring.Box("log recovered").Open(b, []byte(recoveredLog))
 	if err != nil {
 		return nil, fmt.Errorf("a recovered log: %w", err)
 	}

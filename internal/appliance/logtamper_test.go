@@ -165,11 +165,10 @@ func TestARecoveredLogIsNotTakenForOneThatWasCut(t *testing.T) {
 	if _, err := a.audit.Append(t.Context(), audit.Event{Actor: "chan", Operation: "view", Object: "record/1", Outcome: "ok"}); err != nil {
 		t.Fatal(err)
 	}
-	root := a.root
 	if err := a.Close(); err != nil { // the control database knows the longer log
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.RemoveAll(a.logDir()), os.CopyFS(a.logDir(), os.DirFS(older)), markRecovered(cfg, root)); err != nil {
+	if err := errors.Join(os.RemoveAll(a.logDir()), os.CopyFS(a.logDir(), os.DirFS(older)), markRecovered(cfg, a.ring)); err != nil {
 		t.Fatal(err)
 	}
 	b, stop := runs(t, cfg)
@@ -178,7 +177,7 @@ func TestARecoveredLogIsNotTakenForOneThatWasCut(t *testing.T) {
 	}
 	stop()
 	// A mark that was not written with the key is refused, and not believed.
-	forged, err := keys.New()
+	forged, err := keys.NewRing()
 	if err != nil {
 		t.Fatal(err)
 	}

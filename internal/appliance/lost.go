@@ -53,7 +53,7 @@ func (a *Appliance) mend(ctx context.Context, what, why, from string) {
 
 // openKeys loads the root key, or makes it at the very first start.
 func (a *Appliance) openKeys() error {
-	src := keys.Source{Dir: a.cfg.StateDir, HostKey: a.cfg.HostKey, Passphrase: os.Getenv("FAROL_PASSPHRASE")}
+	src := a.cfg.keySource()
 	var err error
 	a.root, err = keys.Load(src)
 	if !errors.Is(err, keys.ErrNoKey) {

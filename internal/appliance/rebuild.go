@@ -46,7 +46,9 @@ func RebuildCatalog(ctx context.Context, cfg Config, log *slog.Logger, progress 
 	if err := a.openKeys(); err != nil {
 		return r, err
 	}
-	a.box = keys.NewBox(a.root.Derive("control"))
+	if err := a.openRing(ctx); err != nil {
+		return r, err
+	}
 	if a.control, err = db.Open(ctx, filepath.Join(cfg.StateDir, "control.db"), db.Control, nil); err != nil {
 		return r, err
 	}
@@ -62,11 +64,12 @@ func RebuildCatalog(ctx context.Context, cfg Config, log *slog.Logger, progress 
 		return r, err
 	}
 	defer func() { err = errors.Join(err, a.archive.Close()) }()
+	ring := a.ring.Reindexed() // what is built anew lies under the newest key
 	name := "catalog.db.new"
 	if err := a.drop(name); err != nil {
 		return r, fmt.Errorf("clear what an earlier try left: %w", err)
 	}
-	a.catalog, err = catalog.Open(ctx, filepath.Join(cfg.StateDir, name), a.root.Derive("search"), keys.NewBox(a.root.Derive("catalog")), nil)
+	a.catalog, err = catalog.Open(ctx, filepath.Join(cfg.StateDir, name), ring.IndexKey(keys.LabelSearch), a.ring.Box("catalog"), nil)
 	if err != nil {
 		return r, err
 	}
@@ -83,6 +86,9 @@ func RebuildCatalog(ctx context.Context, cfg Config, log *slog.Logger, progress 
 	if err = errors.Join(err, a.catalog.Close()); err != nil {
 		return r, errors.Join(err, a.drop(name))
 	}
+	if err := a.reindex(ctx, ring); err != nil {
+		return r, err
+	}
 	if err := a.dropCatalog(); err != nil {
 		return r, fmt.Errorf("remove the old catalog: %w", err)
 	}
@@ -90,4 +96,16 @@ func RebuildCatalog(ctx context.Context, cfg Config, log *slog.Logger, progress 
 		return r, fmt.Errorf("put the new catalog in place: %w", err)
 	}
 	return r, nil
+}
+
+// reindex notes that the index lies under another key of the ring. A start that
+// finds the old index with it builds it anew; the log's lookup does so anyway.
+func (a *Appliance) reindex(ctx context.Context, ring *keys.Ring) error {
+	if a.ring.Current() {
+		return nil
+	}
+	if err := a.copyRing(ctx, ring, nil); err != nil {
+		return err
+	}
+	return keys.StoreRing(a.cfg.StateDir, a.root, ring)
 }

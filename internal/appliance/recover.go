@@ -68,16 +68,24 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 		return fmt.Errorf("take over the archive: %w", err)
 	}
 	control, err := a.LatestSealed(ctx, sealedControl)
-	if err = errors.Join(err, a.Close()); err != nil {
-		return fmt.Errorf("take the control database out of the archive: %w", err)
+	ring, rerr := a.LatestSealed(ctx, sealedRing)
+	if err = errors.Join(err, rerr, a.Close()); err != nil {
+		return fmt.Errorf("take the control database and the state keys out of the archive: %w", err)
 	}
 	if err := takeLog(fetch, filepath.Join(cfg.StateDir, "log")); err != nil {
 		return err
 	}
-	if err := keys.Store(keys.Source{Dir: cfg.StateDir, HostKey: cfg.HostKey, Passphrase: os.Getenv("FAROL_PASSPHRASE")}, root); err != nil {
+	if err := keys.Store(cfg.keySource(), root); err != nil {
 		return err
 	}
-	if err := markRecovered(cfg, root); err != nil {
+	state, err := keys.ParseRing(ring)
+	if err != nil {
+		return err
+	}
+	if err := keys.StoreRing(cfg.StateDir, root, state); err != nil {
+		return err
+	}
+	if err := markRecovered(cfg, state); err != nil {
 		return err
 	}
 	// control.db last: it marks the recovery as complete
@@ -105,13 +113,26 @@ func recoverKey(ctx context.Context, cfg Config, root keys.Root, log *slog.Logge
 	case err != nil:
 		return fmt.Errorf("open the archive with the kit's key: %w", a.locked(err))
 	}
+	b, err := arch.LatestSealed(ctx, sealedRing)
 	if err := arch.Close(); err != nil {
 		return fmt.Errorf("open the archive with the kit's key: %w", err)
 	}
 	if fi, err := os.Stat(a.logFile()); err != nil || fi.Size() == 0 {
 		return &i18n.Error{ID: "recover.nolog", Args: []any{"dir", cfg.ArchiveDir, "state", cfg.StateDir}, Err: err}
 	}
-	return keys.Store(keys.Source{Dir: cfg.StateDir, HostKey: cfg.HostKey, Passphrase: os.Getenv("FAROL_PASSPHRASE")}, root)
+	if _, _, lerr := keys.LoadRing(cfg.StateDir, root); lerr != nil { // gone with the key, or under a former one
+		if err != nil {
+			return fmt.Errorf("take the state keys out of the archive: %w", err)
+		}
+		ring, err := keys.ParseRing(b)
+		if err != nil {
+			return err
+		}
+		if err := keys.StoreRing(cfg.StateDir, root, ring); err != nil {
+			return err
+		}
+	}
+	return errors.Join(keys.Store(cfg.keySource(), root), keys.DropNext(cfg.StateDir))
 }
 
 // fetchNode brings home what the off-site node holds.
@@ -219,7 +240,7 @@ func takeLog(from, to string) error {
 // is not taken for one that was cut: the copy of the control database that knows
 // its newest checkpoints travels ahead of the log. It is sealed: a thief of
 // entries cannot write one.
-func markRecovered(cfg Config, root keys.Root) error {
+func markRecovered(cfg Config, ring *keys.Ring) error {
 	size := "0"
 	b, err := os.ReadFile(filepath.Join(cfg.StateDir, "log", "checkpoint"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -228,7 +249,7 @@ func markRecovered(cfg Config, root keys.Root) error {
 	if lines := strings.SplitN(string(b), "\n", 3); len(lines) == 3 {
 		size = lines[1]
 	}
-	sealed := keys.NewBox(root.Derive("log recovered")).Seal([]byte(size), []byte(recoveredLog))
+	sealed := ring.Box("log recovered").Seal([]byte(size), []byte(recoveredLog))
 	if err := writeDurable(filepath.Join(cfg.StateDir, recoveredLog), sealed); err != nil {
 		return fmt.Errorf("mark the log as recovered: %w", err)
 	}

@@ -60,6 +60,14 @@ func (a *Appliance) Run(ctx context.Context) error {
 	g.Go(func() error { return a.watchClock(ctx) })
 	g.Go(func() error { return a.watchLog(ctx) })
 	g.Go(func() error { return watchdog(ctx) })
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-a.broken:
+			return err
+		}
+	})
 	a.log.InfoContext(ctx, "farol is ready", "address", ln.Addr().String(), "version", Version)
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
 		a.log.WarnContext(ctx, "tell the service manager", "err", err)

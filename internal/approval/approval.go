@@ -49,6 +49,7 @@ const (
 	Retention What = "retention" // of points in time
 	Unhold    What = "unhold"    // of a point that was held
 	Place     What = "place"     // for a further copy: added or retired
+	Rotate    What = "rotate"    // of the root key: the former shares open nothing after it
 )
 
 // Deed reports whether the payload is a form of the console.

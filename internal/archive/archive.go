@@ -298,8 +298,8 @@ func Open(ctx context.Context, dir string, root keys.Root, opt Options) (_ *Arch
 	if err != nil {
 		return nil, fmt.Errorf("open the archive: %w", err)
 	}
-	if keyCheck(root, m.Archive) != m.Key {
-		return nil, fmt.Errorf("open the archive: %w", ErrKey)
+	if err := checkKey(ctx, dir, root, &m); err != nil {
+		return nil, fmt.Errorf("open the archive: %w", err)
 	}
 	opt = opt.withDefaults()
 	a := &Archive{
@@ -347,7 +347,13 @@ func Open(ctx context.Context, dir string, root keys.Root, opt Options) (_ *Arch
 		return nil, fmt.Errorf("open the archive: %w", err)
 	}
 	a.epoch = m.Epoch
-	if err := a.openJournal(ctx, root.Derive(keys.LabelJournal), m.Epoch); err != nil {
+	// Not the root key's: whoever opens the lock reads the journal that lies
+	// beside it, on this disk and on every copy, whatever the root key became.
+	journal, err := a.rep.DeriveKey("farol journal", 32)
+	if err != nil {
+		return nil, fmt.Errorf("open the archive: derive the journal's key: %w", err)
+	}
+	if err := a.openJournal(ctx, journal, m.Epoch); err != nil {
 		return nil, fmt.Errorf("open the archive: %w", err)
 	}
 	if err := a.sweepMoves(ctx); err != nil {

@@ -34,8 +34,14 @@ var blank = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if blankJournal, err = a.rep.DeriveKey("farol journal", 32); err != nil {
+		return "", err
+	}
 	return dir, a.Close()
 })
+
+// blankJournal is the journal's key of blank and of all its copies.
+var blankJournal []byte
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("FAROL_ARCHIVE_CHILD"); dir != "" {

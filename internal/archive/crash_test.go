@@ -36,7 +36,7 @@ func bare(t testing.TB, dir string, opt Options) *Archive {
 		t.Fatal(err)
 	}
 	t.Cleanup(a.codec.close)
-	if err := a.openJournal(context.Background(), testRoot.Derive(keys.LabelJournal), m.Epoch); err != nil {
+	if err := a.openJournal(context.Background(), blankJournal, m.Epoch); err != nil {
 		t.Fatal(err)
 	}
 	return a
@@ -332,7 +332,7 @@ func TestCheckFindsAFlippedBitInEveryKindOfFile(t *testing.T) {
 	fold(t, a)
 	commit(t, a, messages("c", 600, 50)...)
 	files := repoFiles(t, a)
-	for _, kind := range []string{"p", "q", "x", "kopia.repository.f", "kopia.blobcfg.f", ".shards"} {
+	for _, kind := range []string{"p", "q", "x", "kopia.repository.f", ".shards"} {
 		if files[kind] == "" {
 			t.Errorf("no file of kind %s among %v", kind, files)
 		}

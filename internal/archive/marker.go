@@ -31,7 +31,7 @@ const (
 	configName     = "kopia.config"
 	movesDir       = "moves"
 	quarantineDir  = "quarantine"
-	markerVersion  = 1
+	markerVersion  = 2
 	keyCheckLabel  = "archive key check"
 	journalPattern = "%06d-%010d.fj"
 )
@@ -41,7 +41,7 @@ type marker struct {
 	Version int       `json:"version"`
 	Archive string    `json:"archive"` // id, hexadecimal
 	Epoch   uint32    `json:"epoch"`   // raised by each adoption
-	Key     string    `json:"key"`     // tells a wrong root key at once, says nothing about the right one
+	Key     string    `json:"key"`     // tells another root key fast, says nothing about the right one; the lock decides
 	Created time.Time `json:"created"`
 }
 

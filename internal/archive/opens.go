@@ -66,3 +66,57 @@ func (a *Archive) Lock() ([]byte, error) {
 	}
 	return b, nil
 }
+
+// checkKey refuses another root key before anything is touched. The marker's
+// word says so fast; where it differs, the lock decides: a crash in ChangeKey
+// leaves a new lock beside the word of the former key.
+func checkKey(ctx context.Context, dir string, root keys.Root, m *marker) error {
+	want := keyCheck(root, m.Archive)
+	if m.Key == want {
+		return nil
+	}
+	b, err := os.ReadFile(filepath.Join(dir, repoDir, LockName))
+	if err != nil { // without its lock the word is all there is
+		return ErrKey
+	}
+	if err := Opens(ctx, b, root); err != nil {
+		return ErrKey
+	}
+	m.Key = want
+	return writeMarker(dir, *m)
+}
+
+// ChangeKey puts another root key in the place of the present one. One file is
+// replaced, the lock: what it holds, the key of blobs and journal, stays. So
+// the former root key still opens an older copy of the lock together with the
+// data beside it, and nothing else.
+//
+// When it fails the archive must be closed and opened again, with whichever
+// key [Opens] the lock then.
+func (a *Archive) ChangeKey(ctx context.Context, root keys.Root) error {
+	if root.IsZero() {
+		return fmt.Errorf("change the archive's key: it was never set: %w", ErrKey)
+	}
+	a.foldMu.Lock()
+	defer a.foldMu.Unlock()
+	a.flushMu.Lock()
+	defer a.flushMu.Unlock()
+	if err := a.room(0); err != nil {
+		return fmt.Errorf("change the archive's key: %w", err)
+	}
+	if err := a.rep.FormatManager().ChangePassword(a.ctx(ctx), Password(root)); err != nil {
+		return fmt.Errorf("change the archive's key: %w", full(err))
+	}
+	if err := a.opt.Fault("key.lock"); err != nil {
+		return fmt.Errorf("change the archive's key: %w", full(err))
+	}
+	m, err := readMarker(a.dir)
+	if err == nil {
+		m.Key = keyCheck(root, m.Archive)
+		err = writeMarker(a.dir, m)
+	}
+	if err != nil {
+		return fmt.Errorf("note the archive's new key: %w", full(err))
+	}
+	return nil
+}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/blob/sharded"
+	"github.com/kopia/kopia/repo/format"
 )
 
 // storeType is the name of our back end in kopia's registry. Its layout is
@@ -86,6 +87,12 @@ type blobs struct {
 	mu    sync.Mutex
 	index map[blob.ID]blob.Metadata // the x blobs
 }
+
+// emptySettings is the file of a cloud's retention mode, of which ours has
+// none; without the file kopia knows none either. It lies under the same key
+// as the lock, and two files cannot change at once: a crash between them would
+// leave an archive that no key opens. So it is never written.
+const emptySettings = string(format.KopiaBlobCfgBlobID) + sharded.CompleteBlobSuffix
 
 func (b *blobs) rel(path string) string { return strings.TrimPrefix(path, b.root+"/") }
 
@@ -188,6 +195,9 @@ func (b *blobs) ReadDir(ctx context.Context, path string) ([]os.FileInfo, error)
 }
 
 func (b *blobs) PutBlobInPath(ctx context.Context, _, path string, data blob.Bytes, opts blob.PutOptions) error {
+	if b.rel(path) == emptySettings {
+		return nil
+	}
 	switch {
 	case opts.HasRetentionOptions():
 		return fmt.Errorf("retention: %w", blob.ErrUnsupportedPutBlobOption)

@@ -7,10 +7,11 @@
 //
 // # Design
 //
-// One random root key of 32 bytes is the only secret a tenant has to keep.
-// Everything else is HKDF-SHA256 of it under a label: the archive's password,
-// the journal's file keys, the search tokens, the control secrets and the log
-// payloads. At rest the key lies in the state directory as root-key.sealed,
+// One random root key of 32 bytes is the only secret a tenant has to keep. It
+// opens two locks and nothing else: the archive's (its password is HKDF-SHA256
+// of it; inside lies the key of blobs and journal) and the ring of state keys
+// (search tokens, control secrets, log payloads; see [Ring]). A rotation
+// replaces the root key by writing these two anew. At rest the key lies in the state directory as root-key.sealed,
 // locked with XChaCha20-Poly1305 under a passphrase (argon2id) or under a host
 // key that lies elsewhere; or systemd hands it over as the credential
 // root-key. For the day on which machine and disk are gone it is split into
@@ -36,7 +37,6 @@ const Size = 32
 // product ever share a key.
 const (
 	LabelArchive = "archive" // password of the kopia repository
-	LabelJournal = "journal" // file keys of the journal
 	LabelSearch  = "search"  // tokens of the blind index
 	LabelControl = "control" // secrets in control.db
 	LabelLog     = "log"     // payloads of the audit log
@@ -84,6 +84,10 @@ func (r Root) IsZero() bool { return r == Root{} }
 
 // Equal compares in constant time.
 func (r Root) Equal(o Root) bool { return subtle.ConstantTimeCompare(r.b[:], o.b[:]) == 1 }
+
+// Check is a short word for the key: it tells another key and says nothing
+// about this one.
+func (r Root) Check() string { return hex.EncodeToString(r.Derive("key check")[:8]) }
 
 // Derive is HKDF-SHA256 of the root key under label: 32 bytes.
 func (r Root) Derive(label string) []byte {

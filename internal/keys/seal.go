@@ -19,6 +19,10 @@ import (
 // SealedFile is the name of the sealed root key in the state directory.
 const SealedFile = "root-key.sealed"
 
+// NextFile is the name under which the root key lies that a rotation is about
+// to put in place of the present one.
+const NextFile = "root-key.next"
+
 // CredentialName is the systemd credential that holds the root key, raw or as
 // hexadecimal digits (LoadCredentialEncrypted=root-key:…).
 const CredentialName = "root-key"
@@ -50,29 +54,78 @@ type sealed struct {
 // manager handed one over, else from the sealed file. It returns [ErrNoKey]
 // when neither is there and [ErrKey] when the sealed file does not open.
 func Load(src Source) (Root, error) {
-	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
-		b, err := os.ReadFile(filepath.Join(dir, CredentialName))
-		if err == nil {
-			r, err := RootFrom(b)
-			if err != nil {
-				return Root{}, fmt.Errorf("read the credential %s: %w", CredentialName, err)
-			}
-			return r, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return Root{}, fmt.Errorf("read the credential %s: %w", CredentialName, err)
-		}
+	b, err := credential()
+	if err != nil {
+		return Root{}, err
 	}
-	b, err := os.ReadFile(filepath.Join(src.Dir, SealedFile))
+	if b == nil {
+		return src.load(SealedFile)
+	}
+	r, err := RootFrom(b)
+	if err != nil {
+		return Root{}, fmt.Errorf("read the credential %s: %w", CredentialName, err)
+	}
+	return r, nil
+}
+
+// credential is what the service manager handed over, nil when nothing.
+func credential() ([]byte, error) {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if dir == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(filepath.Join(dir, CredentialName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return Root{}, fmt.Errorf("%s: %w", SealedFile, ErrNoKey)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the credential %s: %w", CredentialName, err)
+	}
+	return b, nil
+}
+
+// HandedOver reports whether the service manager hands the root key over: then
+// it does not lie in the state directory and cannot be replaced there.
+func HandedOver() (bool, error) {
+	b, err := credential()
+	return b != nil, err
+}
+
+// LoadNext returns the root key of a rotation that has not come to its end, or
+// [ErrNoKey].
+func LoadNext(src Source) (Root, error) { return src.load(NextFile) }
+
+// StoreNext seals the root key that is about to take the other's place beside
+// it, durably.
+func StoreNext(src Source, r Root) error { return src.store(NextFile, r) }
+
+// Promote puts the next root key in the place of the present one, durably.
+func Promote(dir string) error {
+	if err := os.Rename(filepath.Join(dir, NextFile), filepath.Join(dir, SealedFile)); err != nil {
+		return fmt.Errorf("put the new root key in its place: %w", err)
+	}
+	return syncDir(dir)
+}
+
+// DropNext forgets a next root key that never came to count.
+func DropNext(dir string) error {
+	if err := os.Remove(filepath.Join(dir, NextFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget a root key that never counted: %w", err)
+	}
+	return syncDir(dir)
+}
+
+func (src Source) load(name string) (Root, error) {
+	b, err := os.ReadFile(filepath.Join(src.Dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Root{}, fmt.Errorf("%s: %w", name, ErrNoKey)
 	}
 	if err != nil {
 		return Root{}, fmt.Errorf("read the sealed root key: %w", err)
 	}
 	var s sealed
 	if err := json.Unmarshal(b, &s); err != nil || s.Version != 1 {
-		return Root{}, fmt.Errorf("%s is not a sealed root key: %w", SealedFile, ErrKey)
+		return Root{}, fmt.Errorf("%s is not a sealed root key: %w", name, ErrKey)
 	}
 	wrap, err := s.wrapKey(src, false)
 	if err != nil {
@@ -88,7 +141,9 @@ func Load(src Source) (Root, error) {
 // Store seals r into the state directory, with the passphrase when one is set
 // and else with the host key, and replaces what lay there. It returns after
 // file and directory are on disk.
-func Store(src Source, r Root) error {
+func Store(src Source, r Root) error { return src.store(SealedFile, r) }
+
+func (src Source) store(name string, r Root) error {
 	if r.IsZero() {
 		return errors.New("seal the root key: it was never set")
 	}
@@ -106,7 +161,7 @@ func Store(src Source, r Root) error {
 	if err != nil {
 		return err
 	}
-	return writeDurable(filepath.Join(src.Dir, SealedFile), append(b, '\n'))
+	return writeDurable(filepath.Join(src.Dir, name), append(b, '\n'))
 }
 
 func (s *sealed) aad() []byte {
@@ -192,7 +247,11 @@ func writeDurable(path string, b []byte) error {
 		_ = os.Remove(f.Name())
 		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
 	}
-	d, err := os.Open(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

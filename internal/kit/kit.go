@@ -34,6 +34,7 @@ const (
 // Kit is the splitting of the root key that counts.
 type Kit struct {
 	N, K   int
+	Root   string    // check word of the root key it opens
 	Made   time.Time // when it was proved
 	By     string
 	Tried  time.Time // last rehearsal, zero if never
@@ -84,6 +85,10 @@ func (k *Kit) RehearsalDue(now time.Time) bool {
 	return now.Sub(last) >= Rehearsal
 }
 
+// Possible reports whether the root key may be split into n shares of which k
+// open it.
+func Possible(n, k int) bool { return k >= 2 && k <= n && n <= 9 }
+
 // Box seals the words and the keepers' names.
 type Box interface {
 	Seal(plain, aad []byte) []byte
@@ -103,16 +108,17 @@ func aad(what string, kit int64, number int) []byte {
 	return fmt.Appendf(nil, "farol kit %s %d %d", what, kit, number)
 }
 
-// Replace enters a kit whose shares were just made and proved; entry writes it
-// to the audit log, and without that nothing is entered.
-func (b *Book) Replace(ctx context.Context, shares []keys.Share, by string, entry func() error) error {
+// Replace enters a kit whose shares were just made and proved, of the root key
+// with this check word; entry writes it to the audit log, and without that
+// nothing is entered.
+func (b *Book) Replace(ctx context.Context, shares []keys.Share, root, by string, entry func() error) error {
 	if len(shares) == 0 {
 		return ErrNone
 	}
 	err := b.db.Update(ctx, func(tx *db.Tx) error {
 		var id int64
 		now := tx.Now.UnixMilli()
-		if err := tx.QueryRowContext(ctx, "INSERT INTO kit(n, k, made, by) VALUES(?,?,?,?) RETURNING id", shares[0].N, shares[0].K, now, by).Scan(&id); err != nil {
+		if err := tx.QueryRowContext(ctx, "INSERT INTO kit(n, k, made, by, root) VALUES(?,?,?,?,?) RETURNING id", shares[0].N, shares[0].K, now, by, root).Scan(&id); err != nil {
 			return err
 		}
 		for _, s := range shares {
@@ -140,7 +146,7 @@ func (b *Book) Current(ctx context.Context) (k Kit, err error) {
 }
 
 func (b *Book) current(ctx context.Context, tx *db.Tx) (id int64, k Kit, err error) {
-	rows, err := tx.QueryContext(ctx, "SELECT k.id, k.n, k.k, k.made, k.by, k.tried, s.number, s.mark, s.keeper, s.seen, s.lost FROM kit k JOIN kit_share s ON s.kit=k.id WHERE k.id=(SELECT max(id) FROM kit) ORDER BY s.number")
+	rows, err := tx.QueryContext(ctx, "SELECT k.id, k.n, k.k, k.root, k.made, k.by, k.tried, s.number, s.mark, s.keeper, s.seen, s.lost FROM kit k JOIN kit_share s ON s.kit=k.id WHERE k.id=(SELECT max(id) FROM kit) ORDER BY s.number")
 	if err != nil {
 		return 0, k, fmt.Errorf("read the recovery kit: %w", err)
 	}
@@ -149,7 +155,7 @@ func (b *Book) current(ctx context.Context, tx *db.Tx) (id int64, k Kit, err err
 		var s Share
 		var made, tried, seen, lost int64
 		var mark, keeper []byte
-		if err := rows.Scan(&id, &k.N, &k.K, &made, &k.By, &tried, &s.Number, &mark, &keeper, &seen, &lost); err != nil {
+		if err := rows.Scan(&id, &k.N, &k.K, &k.Root, &made, &k.By, &tried, &s.Number, &mark, &keeper, &seen, &lost); err != nil {
 			return 0, k, fmt.Errorf("read the recovery kit: %w", err)
 		}
 		plain, err := b.box.Open(mark, aad("mark", id, s.Number))

@@ -37,7 +37,7 @@ func TestTheKitKnowsItsKeepersAndHoldsNoShare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Replace(ctx, shares, "maria", ok); err != nil {
+	if err := b.Replace(ctx, shares, root.Check(), "maria", ok); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Keeper(ctx, 2, "王律師\n保險箱", ok); err != nil {
@@ -106,7 +106,7 @@ func TestTheKitKnowsItsKeepersAndHoldsNoShare(t *testing.T) {
 	if k = look(); k.Opens() {
 		t.Error("one share of two opens")
 	}
-	if err := b.Replace(ctx, older, "maria", ok); err != nil {
+	if err := b.Replace(ctx, older, root.Check(), "maria", ok); err != nil {
 		t.Fatal(err)
 	}
 	if k = look(); k.Left() != 3 || k.Shares[1].Keeper != "" {

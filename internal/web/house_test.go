@@ -95,6 +95,7 @@ type machine struct {
 	added    []NewCopy
 	refuse   error // of AddCopy and RetireCopy
 	acts     []string
+	root, of string // check words: of the root key, and of the one that was split
 	rules    Rules
 	alarm    bool
 	verdicts []Verdict
@@ -143,8 +144,17 @@ func (m *machine) ConfirmKit(ctx context.Context, by string, typed []string) err
 	if len(typed) < 2 || typed[0] != m.kit[0].Text() {
 		return &i18n.Error{ID: "kit.share", Args: []any{"n", 1}}
 	}
-	return m.h.d.Kit.Replace(ctx, m.kit, by, func() error { return nil })
+	m.root = m.of
+	return m.h.d.Kit.Replace(ctx, m.kit, m.of, by, func() error { return nil })
 }
+func (m *machine) NewKit(ctx context.Context, by string, n, k int) ([]keys.Share, error) {
+	was := m.of
+	shares, err := m.Kit(ctx, by, n, k)
+	m.of = was + "+"
+	return shares, err
+}
+func (m *machine) KeyCheck() string                      { return m.root }
+func (m *machine) Locks(context.Context) ([]Lock, error) { return m.locks, m.broken }
 func (m *machine) Rehearse(ctx context.Context, _ string, typed []string) (Rehearsal, error) {
 	if len(typed) < 2 || typed[0] != m.kit[0].Text() {
 		return Rehearsal{}, &i18n.Error{ID: "kit.share", Args: []any{"n", 1}}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"farol/internal/approval"
 	"farol/internal/audit"
 	"farol/internal/keys"
 	"farol/internal/kit"
@@ -35,7 +36,7 @@ func (s *Server) custody(c echo.Context) (templates.Kit, error) {
 	}
 	p.Exists, p.N, p.K, p.Left = true, k.N, k.K, k.Left()
 	p.Typed = make([]string, k.K)
-	p.Check = w.kitCheck(&k)
+	p.Check = w.kitCheck(&k, s.d.Machine.KeyCheck())
 	tried := w.t("kit.never")
 	if !k.Tried.IsZero() {
 		tried = w.moment(k.Tried).Text
@@ -56,10 +57,12 @@ func (s *Server) custody(c echo.Context) (templates.Kit, error) {
 }
 
 // kitCheck is the kit in one line.
-func (w words) kitCheck(k *kit.Kit) templates.Check {
+func (w words) kitCheck(k *kit.Kit, root string) templates.Check {
 	switch {
 	case k == nil:
 		return templates.Check{State: ui.Signal, Line: w.t("kit.unproved"), Text: w.t("kit.unproved.text")}
+	case k.Root != "" && k.Root != root:
+		return templates.Check{State: ui.Danger, Line: w.t("kit.former"), Text: w.t("kit.former.text")}
 	case !k.Opens():
 		return templates.Check{State: ui.Danger, Line: w.t("kit.few", "left", k.Left(), "k", k.K), Text: w.t("kit.few.text")}
 	case k.Left() < k.N:
@@ -147,17 +150,67 @@ func (s *Server) kitRehearse(c echo.Context) error {
 		return render(c, http.StatusUnprocessableEntity, p)
 	}
 	p.Rehearsed = true
-	for _, l := range got.Locks {
-		line := templates.Tried{Name: or(l.Name, w.t("kit.lock.here")), State: ui.Safe, Word: w.t("kit.lock.opened")}
+	w.locks(&p, got.Locks, "kit.lock.opened", "kit.lock.shut", ui.Danger)
+	return render(c, http.StatusOK, p)
+}
+
+// locks lists locks with a word for the good ones and one for the others.
+func (w words) locks(p *templates.Kit, locks []Lock, good, other string, state ui.State) {
+	for _, l := range locks {
+		line := templates.Tried{Name: or(l.Name, w.t("kit.lock.here")), State: ui.Safe, Word: w.t(good)}
 		switch {
 		case l.Opened:
 			p.Opened++
 		case l.Away:
 			line.State, line.Word = ui.Signal, w.t("kit.lock.away")
 		default:
-			line.State, line.Word = ui.Danger, w.t("kit.lock.shut")
+			line.State, line.Word = state, w.t(other)
 		}
 		p.Locks = append(p.Locks, line)
 	}
+}
+
+// kitLocks shows which copies have the lock of the present root key already.
+func (s *Server) kitLocks(c echo.Context) error {
+	p, err := s.custody(c)
+	if err != nil {
+		return err
+	}
+	locks, err := s.d.Machine.Locks(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	p.Compared = true
+	s.words(c).locks(&p, locks, "kit.lock.same", "kit.lock.former", ui.Signal)
 	return render(c, http.StatusOK, p)
+}
+
+// kitRotate makes a new root key and shows its shares, after another person
+// agreed: the shares that people hold now open nothing afterwards.
+func (s *Server) kitRotate(c echo.Context) error {
+	w, v := s.words(c), visitOf(c)
+	n, _ := strconv.Atoi(c.FormValue("n")) // what is no number is 0, which is refused
+	k, _ := strconv.Atoi(c.FormValue("k"))
+	refuse := func(text string) error {
+		p, err := s.custody(c)
+		if err != nil {
+			return err
+		}
+		p.Problems = []ui.Problem{{Field: "n", Text: text}}
+		return render(c, http.StatusUnprocessableEntity, p)
+	}
+	if !kit.Possible(n, k) {
+		return refuse(w.t("kit.numbers"))
+	}
+	if ok, err := s.agreed(c, approval.Rotate, w.t("kit.rotate"), w.t("kit.rotate.shown", "n", n, "k", k)); err != nil || !ok {
+		return err
+	}
+	shares, err := s.d.Machine.NewKit(c.Request().Context(), v.session.User.Name, n, k)
+	if text, ok := said(err, v.lang); ok {
+		return refuse(text)
+	}
+	if err != nil {
+		return err
+	}
+	return s.kitShares(c, shares, n, k, true)
 }

@@ -66,6 +66,16 @@ func TestTheConsoleKnowsWhoKeepsTheShares(t *testing.T) {
 	v.post("/kit/2/lose").wants(t, 303, "/kit?done=lost")
 	v.get("/").wants(t, 200, "只餘 1 片可用，開啟金鑰需要 2 片")
 
+	v.post("/kit/rotate", "n", "3", "k", "4").wants(t, 422, "恢復金鑰套件")
+	v.post("/kit/rotate", "n", "3", "k", "2").wants(t, 200, "新的根金鑰尚未生效", h.mach.kit[0].Text())
+	shares = h.mach.kit
+	v.post("/setup/kit", "share", "wrong", "share", shares[1].Text()).wants(t, 422)
+	v.post("/setup/kit", "share", shares[0].Text(), "share", shares[1].Text()).wants(t, 303, "/kit/locks?done=rotated")
+	h.mach.locks = []Lock{{Opened: true}, {Name: "NAS", Away: true}, {Name: "node"}}
+	v.get("/kit/locks").wants(t, 200, "3 處中有 1 處", "未能讀取", "仍是上一把鎖")
+	h.mach.root = "another"
+	v.get("/kit").wants(t, 200, "上一條根金鑰")
+	h.mach.root = h.mach.of
 	h.mach.locks = []Lock{{Opened: true}, {Name: "NAS", Away: true}}
 	v.post("/kit/rehearse", "share", "wrong", "share", shares[1].Text()).wants(t, 422, "有錯字", `value="wrong"`)
 	v.post("/kit/rehearse", "share", shares[0].Text(), "share", shares[1].Text()).wants(t, 200, "2 把鎖開啟了 1 把", "NAS", "未能讀取").lacks(t, shares[0].Text())

@@ -31,6 +31,13 @@ type Machine interface {
 	// shown once; the kit counts only after ConfirmKit.
 	Kit(ctx context.Context, by string, n, k int) ([]keys.Share, error)
 	ConfirmKit(ctx context.Context, by string, typed []string) error
+	// NewKit splits a new root key, which takes the place of the present one
+	// when its shares are typed back.
+	NewKit(ctx context.Context, by string, n, k int) ([]keys.Share, error)
+	KeyCheck() string // tells which root key this is; see kit.Kit.Root
+	// Locks compares the lock of each copy with that of the archive, which
+	// comes first; Opened means that they are the same.
+	Locks(ctx context.Context) ([]Lock, error)
 	// Rehearse puts the key together from shares and tries it on every copy.
 	Rehearse(ctx context.Context, by string, typed []string) (Rehearsal, error)
 	FinishSetup(ctx context.Context) error

@@ -17,6 +17,7 @@ import (
 //	POST /setup/storage   offsite_address offsite_code    both empty = skip
 //	POST /setup/kit/make  n k                             200 with the shares, once
 //	POST /setup/kit       share…
+//	POST /kit/rotate      n k      200 with the shares of a new root key, once   GET /kit/locks
 //	POST /kit/rehearse    share…   POST /kit/<number>/keeper keeper, /kit/<number>/see words, /kit/<number>/lose
 //	POST /setup/start     mode=full
 //	POST /login           name password totp|recovery next, reason for the break-glass account
@@ -241,7 +242,9 @@ func (s *Server) routes() []route {
 		{"POST", "/alarms/:id", s.alarmClose, configure.andFresh()},
 
 		{"GET", "/kit", s.kit, configure},
+		{"GET", "/kit/locks", s.kitLocks, configure},
 		{"POST", "/kit/rehearse", s.kitRehearse, configure.andFresh()},
+		{"POST", "/kit/rotate", s.kitRotate, configure.andFresh()},
 		{"POST", "/kit/:number/keeper", s.kitKeeper, configure.andFresh()},
 		{"POST", "/kit/:number/see", s.kitSee, configure.andFresh()},
 		{"POST", "/kit/:number/lose", s.kitLose, configure.andFresh()},

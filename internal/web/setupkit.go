@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"farol/internal/i18n"
+	"farol/internal/keys"
 	"farol/internal/kit"
 	"farol/internal/settings"
 	"farol/templates"
@@ -63,10 +64,16 @@ func (s *Server) kitMake(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.kitShares(c, shares, n, k, false)
+}
+
+// kitShares shows shares once. fresh: of a root key that does not count yet.
+func (s *Server) kitShares(c echo.Context, shares []keys.Share, n, k int, fresh bool) error {
 	p, err := s.kitPage(c, n, k)
 	if err != nil {
 		return err
 	}
+	p.Fresh = fresh
 	p.N, p.K, p.Made, p.Proved, p.Typed = n, k, true, false, make([]string, k)
 	for i := range shares {
 		m, text := shares[i].Mark(), shares[i].Text()
@@ -74,7 +81,7 @@ func (s *Server) kitMake(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		p.Shares = append(p.Shares, templates.Share{Number: shares[i].Number, Text: text, English: m.English(), Chinese: m.Chinese(v.lang == i18n.ZhHans), Side: side, Path: path})
+		p.Shares = append(p.Shares, templates.Share{Number: shares[i].Number, Text: text, English: m.English(), Chinese: m.Chinese(visitOf(c).lang == i18n.ZhHans), Side: side, Path: path})
 	}
 	return render(c, http.StatusOK, p)
 }
@@ -84,7 +91,7 @@ func (s *Server) kitConfirm(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	typed := form["share"]
+	typed, was := form["share"], s.d.Machine.KeyCheck()
 	if err := s.d.Machine.ConfirmKit(c.Request().Context(), visitOf(c).session.User.Name, typed); err != nil {
 		text, ok := said(err, visitOf(c).lang)
 		if !ok {
@@ -101,6 +108,9 @@ func (s *Server) kitConfirm(c echo.Context) error {
 	}
 	s.stale()
 	if over, err := s.finished(c); err != nil || over {
+		if s.d.Machine.KeyCheck() != was {
+			return errors.Join(err, seeOther(c, "/kit/locks?done=rotated"))
+		}
 		return errors.Join(err, seeOther(c, "/kit"))
 	}
 	if err := s.reach(c, 7); err != nil {

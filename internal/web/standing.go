@@ -27,6 +27,7 @@ type facts struct {
 	bound      bool
 	paused     bool
 	kit        *kit.Kit  // nil before one was proved
+	root       string    // which root key it is; see kit.Kit.Root
 	last       time.Time // newest backup that ended well
 	runs       []backup.Run
 	runsErr    error
@@ -96,6 +97,7 @@ func (s *Server) readFacts(ctx context.Context) facts {
 	}
 	f.firm, f.bound = get(settings.CorpName), get(settings.ClientID) != ""
 	f.paused = get(settings.BackupPaused) == "yes"
+	f.root = s.d.Machine.KeyCheck()
 	switch k, err := s.d.Kit.Current(ctx); {
 	case err == nil:
 		f.kit = &k
@@ -244,7 +246,7 @@ func (f *facts) todos(w words, sub policy.Subject) []templates.Todo {
 	add(configure && !f.offsite.Set, ui.Signal, "anchor", "todo.offsite", "/assurance#offsite")
 	add(configure && f.kit == nil, ui.Signal, "key-round", "todo.kit", "/setup/kit")
 	if k := f.kit; k != nil && configure {
-		if c := w.kitCheck(k); c.State != ui.Safe {
+		if c := w.kitCheck(k, f.root); c.State != ui.Safe {
 			out = append(out, templates.Todo{State: c.State, Icon: "key-round", Title: c.Line, Text: c.Text, Action: w.t("kit.look"), Href: "/kit"})
 		}
 	}
