@@ -6,7 +6,12 @@ CHATS ?=
 SCALE ?= ci
 GO ?= go
 
-.PHONY: all help demo smoke test check bench generate pages browser-deps clean
+# The toolchain go.mod names has the security fixes that were out when it was
+# written; where it can be had it builds, else the one that is installed.
+TOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
+export GOTOOLCHAIN := $(shell GOTOOLCHAIN=$(TOOLCHAIN) $(GO) version >/dev/null 2>&1 && echo $(TOOLCHAIN) || echo local)
+
+.PHONY: all help demo smoke test check vuln bench generate pages browser-deps clean
 
 all: bin/farol bin/dingtalk-sim bin/demo ## build the programs into bin/
 
@@ -35,6 +40,9 @@ check: ## what CI holds besides the tests: format, generated code, vet, staticch
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+
+vuln: ## known vulnerabilities in what Farol is built from
+	.ci/vuln
 
 bench: all ## the figures we promise, beside restic's and kopia's (SCALE=ci|half|full)
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/restore

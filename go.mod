@@ -2,6 +2,8 @@ module farol
 
 go 1.26.0
 
+toolchain go1.26.10
+
 require (
 	github.com/a-h/templ v0.3.977
 	github.com/alexedwards/argon2id v1.0.0
@@ -12,7 +14,7 @@ require (
 	github.com/go-webauthn/webauthn v0.18.2
 	github.com/google/go-cmp v0.7.0
 	github.com/gorilla/websocket v1.5.3
-	github.com/klauspost/compress v1.20.1
+	github.com/klauspost/compress v1.20.2
 	github.com/klauspost/reedsolomon v1.12.6
 	github.com/kopia/kopia v0.22.3
 	github.com/labstack/echo/v4 v4.16.0
