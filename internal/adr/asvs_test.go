@@ -106,7 +106,7 @@ func TestEveryRequirementOfLevelsOneAndTwoIsAnswered(t *testing.T) {
 var (
 	quoted   = regexp.MustCompile("`([^`]+)`")
 	testName = regexp.MustCompile(`^(Test|Fuzz)[A-Z]\w*$`)
-	ourPath  = regexp.MustCompile(`^(internal|templates|static|systemd|cmd|packaging)(/[\w.-]+)*$|^(Makefile|go\.mod|go\.sum)$`)
+	ourPath  = regexp.MustCompile(`^(\.ci|internal|templates|static|systemd|cmd|packaging)(/[\w.-]+)*$|^(Makefile|go\.mod|go\.sum)$`)
 )
 
 // TestWhatTheAnswersNameIsThere: tests as functions, files as files, addresses
