@@ -251,7 +251,7 @@ func (a *Appliance) openViews(ctx context.Context) (err error) {
 	}
 	a.verify = a.newVerifier()
 	a.door = restore.New(restore.Deps{Archive: a.archive, Audit: a.audit, Catalog: a.catalog, Connectors: byKind, People: a.engine.People(), Client: a.Client,
-		Operator: func(ctx context.Context) (string, error) { return a.settings.Get(ctx, settings.Operator) }, Readers: a.readers,
+		Operator: func(ctx context.Context) (string, error) { return a.settings.Get(ctx, settings.Operator) }, Readers: a.readers, Circles: a.settings.Circles,
 		Eyes: restore.Eyes{Approvals: a.approvals, Access: a.access}, LogKey: a.logKey, Log: a.log})
 	return nil
 }

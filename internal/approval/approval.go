@@ -49,6 +49,7 @@ const (
 	Retention What = "retention" // of points in time
 	Unhold    What = "unhold"    // of a point that was held
 	Place     What = "place"     // for a further copy: added or retired
+	Circles   What = "circles"   // closed ones: which departments belong to them
 	Rotate    What = "rotate"    // of the root key: the former shares open nothing after it
 )
 

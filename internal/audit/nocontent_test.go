@@ -35,6 +35,7 @@ var computedKeys = map[string]string{
 	"internal/web/schedule.go": "the name of a schedule",
 	"internal/web/readback.go": "no entry: lines of a page",
 	"internal/audit/expire.go": "a log class",
+	"internal/web/circles.go":  "the name of a closed circle",
 }
 
 // TestNoEntryCanHoldContent reads all the code that writes entries and compares

@@ -35,6 +35,13 @@ func where(s record.Scope, containerIDs, authorIDs []int64) (string, []any) {
 		sb.WriteString(" AND (r.state & ?) = 0")
 		args = append(args, int(closed)*Finance)
 	}
+	if len(s.Except) > 0 {
+		sb.WriteString(" AND (r.kind=? OR r.dept NOT IN (" + strings.TrimSuffix(strings.Repeat("?,", len(s.Except)), ",") + "))")
+		args = append(args, kindNumber[record.Contacts])
+		for _, d := range s.Except {
+			args = append(args, d)
+		}
+	}
 	if len(s.Containers) > 0 {
 		in("r.container", len(containerIDs), func(i int) any { return containerIDs[i] })
 	}

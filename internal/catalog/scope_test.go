@@ -16,12 +16,12 @@ import (
 // row says of itself.
 func TestNobodySeesARowThatNoneOfHisGrantsCovers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 5))
-	kinds := []record.Kind{record.Chat, record.Files, record.Approvals}
+	kinds := []record.Kind{record.Chat, record.Files, record.Approvals, record.Contacts}
 	c := open(t, filepath.Join(t.TempDir(), "c.db"))
 	const n = 600
 	var rows []Row
 	for i := range n {
-		r := Row{Ref: record.Ref{Kind: kinds[rng.IntN(3)], Container: fmt.Sprint("box", rng.IntN(9)), ID: fmt.Sprint(i)}, Ver: record.HashOf(fmt.Append(nil, i)), Dept: int64(1 + rng.IntN(5)),
+		r := Row{Ref: record.Ref{Kind: kinds[rng.IntN(4)], Container: fmt.Sprint("box", rng.IntN(9)), ID: fmt.Sprint(i)}, Ver: record.HashOf(fmt.Append(nil, i)), Dept: int64(1 + rng.IntN(5)),
 			Class: record.Class(rng.IntN(4)), Time: time.UnixMilli(1.7e12 + int64(i)*60_000).UTC(), Index: i, Loc: record.Loc{Seg: "j", Off: int64(i), Len: 1}, Bytes: 1, Text: "報價單", Author: Person{Key: []string{"", "ana", "rui", "wai"}[rng.IntN(4)]}}
 		if rng.IntN(4) == 0 {
 			r.State |= Private
@@ -47,11 +47,14 @@ func TestNobodySeesARowThatNoneOfHisGrantsCovers(t *testing.T) {
 			if rng.IntN(3) == 0 {
 				s.Depts = append(s.Depts, d+1)
 			}
+			if rng.IntN(6) == 0 {
+				s.Except = append(s.Except, d+1)
+			}
 		}
 		return s
 	}
 	covers := func(s record.Scope, r Row) bool {
-		return slices.Contains(s.Kinds, r.Ref.Kind) && (s.All || slices.Contains(s.Depts, r.Dept)) && r.Class <= s.Class && (s.Private || r.State&Private == 0) &&
+		return slices.Contains(s.Kinds, r.Ref.Kind) && (s.All || slices.Contains(s.Depts, r.Dept)) && r.Class <= s.Class && (r.Ref.Kind == record.Contacts || !slices.Contains(s.Except, r.Dept)) && (s.Private || r.State&Private == 0) &&
 			record.Realms(r.State/Finance)&^s.Realms == 0 && (!s.Own || slices.Contains(s.Authors, r.Author.Key))
 	}
 	expr := ParseExpr("報價單")

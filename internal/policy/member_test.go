@@ -31,7 +31,7 @@ func TestAMemberReachesHisNamesAndNothingElse(t *testing.T) {
 	m := Member("member/1", Names{record.Chat: {"Dopen"}, record.Files: {"union"}, record.Approvals: nil})
 	for _, a := range Actions {
 		for _, p := range append(slices.Clone(Purposes), Self) {
-			sc, err := Allow(m, a, p, now, same)
+			sc, err := Allow(m, a, p, now, Org{Below: same})
 			if may := p == Self && (a == Read || a == Search || a == Export); may != (err == nil) {
 				t.Errorf("%s for %s: %v", a, p, err)
 			}
@@ -53,7 +53,7 @@ func TestAMemberReachesHisNamesAndNothingElse(t *testing.T) {
 			t.Errorf("%s of %q: %v", c.kind, c.author, got)
 		}
 	}
-	if _, err := Allow(Member("member/2", nil), Read, Self, now, same); !errors.Is(err, ErrDenied) {
+	if _, err := Allow(Member("member/2", nil), Read, Self, now, Org{Below: same}); !errors.Is(err, ErrDenied) {
 		t.Error("without a name:", err)
 	}
 }

@@ -97,13 +97,31 @@ func May(s Subject, a Action, now time.Time) bool {
 // live reports whether the grant has not ended.
 func (g Grant) live(now time.Time) bool { return g.Until.IsZero() || now.Before(g.Until) }
 
+// Org is the organisation as far as a decision looks at it.
+type Org struct {
+	Below   func([]int64) []int64     // departments with all below them
+	Circles map[record.Realms][]int64 // departments that belong to a closed circle, besides those whose names say so
+}
+
+func (o Org) closed(realms record.Realms) []int64 {
+	var ids []int64
+	for realm, depts := range o.Circles {
+		if realm&realms != 0 {
+			ids = append(ids, depts...)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return o.Below(ids)
+}
+
 // Allow answers the scope inside which the subject may do a content action for
-// a purpose. It returns [ErrPurpose] or [ErrDenied] when there is none. expand
-// gives a department with all below it.
+// a purpose. It returns [ErrPurpose] or [ErrDenied] when there is none.
 //
 // Each grant is an alternative of its own: the class of one never meets the
 // departments of another.
-func Allow(s Subject, a Action, p Purpose, now time.Time, expand func([]int64) []int64) (record.Scope, error) {
+func Allow(s Subject, a Action, p Purpose, now time.Time, org Org) (record.Scope, error) {
 	if !May(s, a, now) {
 		return record.Scope{}, ErrDenied
 	}
@@ -117,8 +135,9 @@ func Allow(s Subject, a Action, p Purpose, now time.Time, expand func([]int64) [
 		}
 		sc := record.Scope{All: g.All, Kinds: g.Kinds, Class: g.Class, Realms: g.Realms, Private: g.Private && p.Legal() || g.Custody, Own: g.Own, Authors: g.Names}
 		if !g.All {
-			sc.Depts = expand(g.Depts)
+			sc.Depts = org.Below(g.Depts)
 		}
+		sc.Except = org.closed(record.AllRealms &^ g.Realms)
 		if !sc.Nothing() {
 			out = out.With(sc)
 		}

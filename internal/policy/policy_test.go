@@ -18,7 +18,7 @@ func TestITNeverGetsAContentScope(t *testing.T) {
 		for _, role := range []string{"it", "auditor"} {
 			for _, p := range Purposes {
 				s := Subject{Role: role, Grants: GrantsOf(role)}
-				if sc, err := Allow(s, a, p, now, same); !errors.Is(err, ErrDenied) || !sc.Nothing() {
+				if sc, err := Allow(s, a, p, now, Org{Below: same}); !errors.Is(err, ErrDenied) || !sc.Nothing() {
 					t.Errorf("%s may %s for %s: %+v %v", role, a, p, sc, err)
 				}
 			}
@@ -29,13 +29,13 @@ func TestITNeverGetsAContentScope(t *testing.T) {
 func TestContentNeedsAPurposeThatTheGrantNames(t *testing.T) {
 	now := time.Now()
 	legal := Subject{Grants: GrantsOf("legal")}
-	if _, err := Allow(legal, Read, "", now, same); !errors.Is(err, ErrPurpose) {
+	if _, err := Allow(legal, Read, "", now, Org{Below: same}); !errors.Is(err, ErrPurpose) {
 		t.Error(err)
 	}
-	if _, err := Allow(legal, Read, Handover, now, same); !errors.Is(err, ErrDenied) {
+	if _, err := Allow(legal, Read, Handover, now, Org{Below: same}); !errors.Is(err, ErrDenied) {
 		t.Error(err)
 	}
-	if sc, err := Allow(legal, Read, Dispute, now, same); err != nil || sc.Class != record.Confidential {
+	if sc, err := Allow(legal, Read, Dispute, now, Org{Below: same}); err != nil || sc.Class != record.Confidential {
 		t.Error(sc, err)
 	}
 }
@@ -43,12 +43,12 @@ func TestContentNeedsAPurposeThatTheGrantNames(t *testing.T) {
 func TestOneToOneConversationsOpenForLegalPurposesOnly(t *testing.T) {
 	now := time.Now()
 	for _, p := range Purposes {
-		sc, err := Allow(Subject{Grants: GrantsOf("owner")}, Read, p, now, same)
+		sc, err := Allow(Subject{Grants: GrantsOf("owner")}, Read, p, now, Org{Below: same})
 		if err != nil || sc.Private != (p == Investigation || p == Dispute || p == Request) {
 			t.Errorf("%s: private %v, %v", p, sc.Private, err)
 		}
 	}
-	if sc, err := Allow(Subject{Grants: Machine}, Export, Verification, now, same); err != nil || !sc.Private {
+	if sc, err := Allow(Subject{Grants: Machine}, Export, Verification, now, Org{Below: same}); err != nil || !sc.Private {
 		t.Error("the machine's own export must be whole", sc, err)
 	}
 }
@@ -61,7 +61,7 @@ func TestAGrantEndsAndIsNotMixedWithAnother(t *testing.T) {
 		{All: true, Kinds: record.Kinds, Class: record.Secret, Actions: []Action{Read}, Purposes: Purposes, Until: now.Add(-time.Hour)},
 		{All: true, Kinds: record.Kinds, Class: record.Secret, Actions: []Action{Export}, Purposes: Purposes},
 	}}
-	sc, err := Allow(s, Read, Dispute, now, same)
+	sc, err := Allow(s, Read, Dispute, now, Org{Below: same})
 	if err != nil || sc.All || len(sc.Depts) != 1 || sc.Class != record.Secret || len(sc.Or) != 1 {
 		t.Fatalf("%+v %v", sc, err)
 	}
@@ -183,11 +183,18 @@ func TestAnExplanationIsTheDecision(t *testing.T) {
 		d := 1 + rng.Int64N(5)
 		tg := Target{Kind: record.Kinds[rng.IntN(len(record.Kinds))], Depts: above(d), Class: record.Class(rng.IntN(4)), Realms: record.Realms(rng.IntN(4)), Private: rng.IntN(3) == 0, Author: []string{"", "a", "b", "c"}[rng.IntN(4)]}
 		a, p := []Action{Read, Export}[rng.IntN(2)], all[rng.IntN(len(all))]
+		marked := tg.Realms // what the record's own row says
+		org := Org{Below: expand, Circles: map[record.Realms][]int64{record.Finance: {1 + rng.Int64N(5)}, record.Personnel: {1 + rng.Int64N(5)}}}
+		for realm, ids := range org.Circles {
+			if tg.Kind != record.Contacts && slices.Contains(tg.Depts, ids[0]) {
+				tg.Realms |= realm
+			}
+		}
 		allowed, why := Explain(s, a, p, tg, now)
-		scope, err := Allow(s, a, p, now, expand)
+		scope, err := Allow(s, a, p, now, org)
 		covers := false
 		for _, o := range append([]record.Scope{scope}, scope.Or...) {
-			covers = covers || err == nil && slices.Contains(o.Kinds, tg.Kind) && (o.All || slices.Contains(o.Depts, d)) && tg.Class <= o.Class && tg.Realms&^o.Realms == 0 && (!tg.Private || o.Private) &&
+			covers = covers || err == nil && slices.Contains(o.Kinds, tg.Kind) && (o.All || slices.Contains(o.Depts, d)) && tg.Class <= o.Class && marked&^o.Realms == 0 && (tg.Kind == record.Contacts || !slices.Contains(o.Except, d)) && (!tg.Private || o.Private) &&
 				(!o.Own || slices.Contains(o.Authors, tg.Author))
 		}
 		if allowed != covers || len(why) != 2 {

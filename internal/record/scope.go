@@ -49,6 +49,7 @@ type Scope struct {
 	Class      Class    // highest class readable
 	Private    bool     // 1:1 conversations too
 	Realms     Realms   // closed circles that are open to the reader
+	Except     []int64  // departments that belong to the others; contacts apart, nothing of theirs is seen
 	Containers []string // when set, only these containers
 	Own        bool     // only what Authors wrote; nobody's without an author
 	Authors    []string // the person keys of one person, see [Record.Author]

@@ -74,7 +74,7 @@ func (d *Door) need(ctx context.Context, rq Request, a policy.Action, class reco
 // returns [*Unagreed] when they have yet to, and takes their agreement when
 // they have.
 func (d *Door) agreed(ctx context.Context, rq Request, a policy.Action, sel Selection) (detail map[string]string, err error) {
-	scope, err := policy.Allow(rq.Subject, a, rq.Purpose, d.d.Now(), func(ids []int64) []int64 { return d.expand(ctx, ids) })
+	scope, err := d.allow(ctx, rq, a)
 	if err != nil || !rq.Fresh {
 		return nil, nil // refused, and entered, by enter
 	}

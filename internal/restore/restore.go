@@ -68,8 +68,9 @@ type Deps struct {
 	Client     func() *dingtalk.Client
 	Operator   func(context.Context) (string, error) // unionId for drive access
 	Readers    func(context.Context) ([]string, error)
-	Eyes       Eyes   // without them nobody is asked
-	LogKey     string // verifier key of the audit log, for proofs
+	Circles    func(context.Context) (map[record.Realms][]int64, error) // departments of closed circles; nil: by their names alone
+	Eyes       Eyes                                            // without them nobody is asked
+	LogKey     string                                          // verifier key of the audit log, for proofs
 	Log        *slog.Logger
 	Now        func() time.Time
 }
@@ -104,7 +105,7 @@ func (d *Door) enter(ctx context.Context, rq Request, a policy.Action, op, objec
 }
 
 func (d *Door) admit(ctx context.Context, rq Request, a policy.Action, op, object string, detail map[string]string) (record.Scope, error) {
-	scope, err := policy.Allow(rq.Subject, a, rq.Purpose, d.d.Now(), func(ids []int64) []int64 { return d.expand(ctx, ids) })
+	scope, err := d.allow(ctx, rq, a)
 	ev := audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: op, Object: object, Purpose: string(rq.Purpose), Approval: rq.Approval, Outcome: "ok", Detail: rq.detail(detail)}
 	if errors.Is(err, policy.ErrPurpose) {
 		return scope, err // nothing was asked for yet: the page asks for the purpose
@@ -136,6 +137,23 @@ func (d *Door) missed(ctx context.Context, rq Request, object string, err error)
 }
 
 // expand gives departments with all below them.
+// allow asks policy. Where the departments or their circles cannot be read it
+// allows nothing.
+func (d *Door) allow(ctx context.Context, rq Request, a policy.Action) (record.Scope, error) {
+	org := policy.Org{Below: func(ids []int64) []int64 { return d.expand(ctx, ids) }}
+	if d.d.Circles != nil {
+		depts, err := d.d.Catalog.Depts(ctx)
+		if err != nil {
+			return record.Scope{}, err
+		}
+		if org.Circles, err = d.d.Circles(ctx); err != nil {
+			return record.Scope{}, err
+		}
+		org.Below = func(ids []int64) []int64 { return Below(depts, ids) }
+	}
+	return policy.Allow(rq.Subject, a, rq.Purpose, d.d.Now(), org)
+}
+
 func (d *Door) expand(ctx context.Context, ids []int64) []int64 {
 	all, err := d.d.Catalog.Depts(ctx)
 	if err != nil {
@@ -339,7 +357,7 @@ func (d *Door) Container(ctx context.Context, rq Request, id int64, asOf uint64)
 	if rq.Purpose == policy.Self {
 		return catalog.ContainerInfo{}, policy.ErrDenied
 	}
-	scope, err := policy.Allow(rq.Subject, policy.Read, rq.Purpose, d.d.Now(), func(ids []int64) []int64 { return d.expand(ctx, ids) })
+	scope, err := d.allow(ctx, rq, policy.Read)
 	if err != nil {
 		return catalog.ContainerInfo{}, err
 	}

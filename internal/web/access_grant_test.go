@@ -81,6 +81,24 @@ func TestADepartmentIsGivenByTwoPeopleAndTakenAwayAtOnce(t *testing.T) {
 	it.get(why+strconv.FormatInt(mine.Dept, 10)+"&in=finance").wants(t, 200, "chan 不可以", "封閉範圍")
 	it.get(why+"x").wants(t, 200, "請選齊各項")
 
+	// The department becomes one of finance, whatever it is called: at once it is
+	// there only for those who are named for finance.
+	up := above(depts, mine.Dept)
+	if err := h.d.Settings.KeepCircles(t.Context(), map[record.Realms][]int64{record.Finance: {up[len(up)-1]}}); err != nil {
+		t.Fatal(err)
+	}
+	h.refusal("scope", func() { head.get(path(mine.CatalogID)).wants(t, 404) })
+	head.get("/archive/chat").lacks(t, escaped(mine.Title))
+	it.get(why+strconv.FormatInt(mine.Dept, 10)).wants(t, 200, "chan 不可以", "封閉範圍")
+	if got, err := h.d.Door.Containers(t.Context(), owner, record.Chat, 0); err != nil || len(got) != len(list) {
+		t.Errorf("who is named for finance sees %d containers of %d: %v", len(got), len(list), err)
+	}
+	it.get("/access/circles").wants(t, 200, "隨上級部門")
+	if err := h.d.Settings.KeepCircles(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	head.get(path(mine.CatalogID)).wants(t, 200, escaped(mine.Title))
+
 	grants, err := h.d.Access.List(t.Context())
 	if err != nil || len(grants) != 1 || grants[0].Approval != strings.TrimPrefix(ask, "/inbox/") || grants[0].Grant.Realms != 0 {
 		t.Fatalf("%+v %v", grants, err)

@@ -99,6 +99,10 @@ func TestWhatTwoPersonsHaveToAgreeToDoesNotHappenByOne(t *testing.T) {
 		{approval.Scope, "/scope", []string{"include", "1:chat", "save", "1"}, func() bool { return chosen() != before }, 303},
 		{approval.Retention, "/points/rules", []string{"all", "3", "daily", "30", "weekly", "100", "monthly", "200", "from", "3", "to", "6"}, func() bool { return h.mach.rules.All == 3 }, 303},
 		{approval.Place, "/storage/add", []string{"kind", "dir", "name", "second", "path", "/mnt/second", "country", "MO"}, func() bool { return len(h.mach.added) > 0 }, 303},
+		{approval.Circles, "/access/circles", []string{"finance", "1"}, func() bool {
+			said, err := h.d.Settings.Circles(t.Context())
+			return err == nil && len(said[record.Finance]) == 1
+		}, 303},
 		{approval.Rotate, "/kit/rotate", []string{"n", "3", "k", "2"}, func() bool { return h.mach.of != "" }, 200},
 		{approval.Place, "/storage/nas/retire", []string{"files", "keep"}, func() bool { return len(h.mach.acts) > 0 }, 303},
 	} {
@@ -127,7 +131,7 @@ func TestWhatTwoPersonsHaveToAgreeToDoesNotHappenByOne(t *testing.T) {
 		}
 		maria.post(page+"/run").wants(t, 409) // once
 	}
-	for op, n := range map[string]int{"change.request": 9, "change.approve": 18, "change.run": 9, "role.change": 1, "totp.reset": 1, "scope.change": 1} {
+	for op, n := range map[string]int{"change.request": 10, "change.approve": 20, "change.run": 10, "role.change": 1, "totp.reset": 1, "scope.change": 1} {
 		if got := h.logged(op); got != n {
 			t.Errorf("%d entries %s, want %d", got, op, n)
 		}

@@ -271,7 +271,7 @@ func newHouse(t *testing.T) *house {
 	ended := make(chan error, 1)
 	go func() { ended <- engine.Run(rctx) }()
 	given, asked := access.New(control), approval.New(control, box)
-	door := restore.New(restore.Deps{Eyes: restore.Eyes{Approvals: asked, Access: given}, Archive: arch, Audit: log, Catalog: cat, Connectors: byKind, People: engine.People(), Client: func() *dingtalk.Client { return client },
+	door := restore.New(restore.Deps{Circles: set.Circles, Eyes: restore.Eyes{Approvals: asked, Access: given}, Archive: arch, Audit: log, Catalog: cat, Connectors: byKind, People: engine.People(), Client: func() *dingtalk.Client { return client },
 		Operator: func(ctx context.Context) (string, error) { return set.Get(ctx, settings.Operator) }, Readers: func(context.Context) ([]string, error) { return nil, nil }, LogKey: vkey, Now: h.clock.now})
 	h.mach = &machine{h: h, rules: Rules{7, 90, 731, 3653, 3, 6}, claim: auth.NewClaim(), archive: arch, health: Health{Places: []Place{{Path: "/data", Total: 1000, Free: 900, Used: 50}}}}
 	h.alarms = watch.New(watch.Deps{Control: control, Archive: arch, Audit: log, Catalog: cat, Box: box, Now: h.clock.now})

@@ -44,6 +44,7 @@ import (
 //	GET  /login/dingtalk  303 to DingTalk, back at /login/dingtalk/callback; then POST /login first=1 totp|recovery|ticket credential
 //	POST /alarms/<id>     note
 //	POST /restore/run     kind dept container as_of from to target=zip|dingtalk reason (when others have to agree)
+//	POST /access/circles  finance=dept… personnel=dept…
 //	POST /access/give     account dept… circle=finance|personnel… until reason   POST /access/<id>/end, /access/<id>/review
 //	forms that another person has to agree to are answered with a page that asks for a reason: POST /inbox/ask ticket reason
 //	POST /inbox/<id>/decide word=yes|no note   POST /inbox/<id>/run, /inbox/<id>/withdraw
@@ -220,6 +221,8 @@ func (s *Server) routes() []route {
 		{"POST", "/matters/:number/close", s.matterClose, may(policy.Audit).andFresh()},
 
 		{"GET", "/access", s.accessList, may(policy.Accounts)},
+		{"GET", "/access/circles", s.circleList, may(policy.Accounts)},
+		{"POST", "/access/circles", s.circleKeep, may(policy.Accounts).andFresh()},
 		{"POST", "/access/give", s.accessGive, may(policy.Accounts).andFresh()},
 		{"POST", "/access/:id/end", s.accessEnd, may(policy.Accounts).andFresh()},
 		{"POST", "/access/:id/review", s.accessReview, may(policy.Accounts).andFresh()},

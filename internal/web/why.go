@@ -46,6 +46,15 @@ func (s *Server) explain(c echo.Context, p *templates.Access) error {
 			t.Realms |= x.realm
 		}
 	}
+	said, err := s.d.Settings.Circles(ctx)
+	if err != nil {
+		return err
+	}
+	for realm, ids := range said {
+		if kind != record.Contacts && slices.ContainsFunc(t.Depts, func(d int64) bool { return slices.Contains(ids, d) }) {
+			t.Realms |= realm
+		}
+	}
 	allowed, why := policy.Explain(policy.Subject{Account: users[i].Name, Role: users[i].Role, Grants: grants}, action, purpose, t, s.d.Now())
 	p.Asked, p.Allowed = true, allowed
 	p.Answer = w.t(map[bool]string{true: "access.why.yes", false: "access.why.no"}[allowed], "who", users[i].Shown)
