@@ -16,7 +16,7 @@ import (
 )
 
 func openCatalog(ctx context.Context, dir string) (*catalog.Catalog, error) {
-	return catalog.Open(ctx, filepath.Join(dir, "catalog.db"), root.Derive("search"), keys.NewBox(root.Derive("catalog")), nil)
+	return catalog.Open(ctx, filepath.Join(dir, "catalog.db"), catalog.Keys{Words: root.Derive("search"), Names: root.Derive("names")}, keys.NewBox(root.Derive("catalog")), nil)
 }
 
 // fillSame makes an archive and a catalog of N conversations with M messages

@@ -193,7 +193,7 @@ func (a *Appliance) openViews(ctx context.Context) (err error) {
 	}
 	path := filepath.Join(a.cfg.StateDir, "catalog.db")
 	open := func() error {
-		a.catalog, err = catalog.Open(ctx, path, a.ring.IndexKey(keys.LabelSearch), a.ring.Box("catalog"), nil)
+		a.catalog, err = catalog.Open(ctx, path, catalogKeys(a.ring), a.ring.Box("catalog"), nil)
 		return err
 	}
 	why := ""

@@ -69,7 +69,7 @@ func RebuildCatalog(ctx context.Context, cfg Config, log *slog.Logger, progress 
 	if err := a.drop(name); err != nil {
 		return r, fmt.Errorf("clear what an earlier try left: %w", err)
 	}
-	a.catalog, err = catalog.Open(ctx, filepath.Join(cfg.StateDir, name), ring.IndexKey(keys.LabelSearch), a.ring.Box("catalog"), nil)
+	a.catalog, err = catalog.Open(ctx, filepath.Join(cfg.StateDir, name), catalogKeys(ring), a.ring.Box("catalog"), nil)
 	if err != nil {
 		return r, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"farol/internal/archive"
 	"farol/internal/audit"
+	"farol/internal/catalog"
 	"farol/internal/i18n"
 	"farol/internal/keys"
 	"farol/internal/kit"
@@ -144,6 +145,12 @@ func (a *Appliance) settleNext(ctx context.Context) error {
 	a.log.WarnContext(ctx, "a change of the root key never began and is forgotten")
 	a.next = keys.Root{}
 	return keys.DropNext(a.cfg.StateDir)
+}
+
+// catalogKeys are the catalog's: words move to the newest key when the index is
+// built anew, names never do, for the log names records by them.
+func catalogKeys(r *keys.Ring) catalog.Keys {
+	return catalog.Keys{Words: r.IndexKey(keys.LabelSearch), Names: r.FirstKey(keys.LabelNames)}
 }
 
 // keepRing puts the ring's copy into the archive where it is not the latest,

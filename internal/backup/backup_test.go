@@ -88,7 +88,7 @@ func (b *bench) open(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cat, err := catalog.Open(ctx, filepath.Join(b.dir, "catalog.db"), b.root.Derive("search"), box, nil)
+	cat, err := catalog.Open(ctx, filepath.Join(b.dir, "catalog.db"), catalog.Keys{Words: b.root.Derive("search"), Names: b.root.Derive("names")}, box, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,7 +137,7 @@ func (b *bench) lose(t *testing.T) (was, is []string, n int64, took time.Duratio
 	if err != nil {
 		t.Fatal(err)
 	}
-	cat, err := catalog.Open(ctx, path, b.root.Derive("search"), box, nil)
+	cat, err := catalog.Open(ctx, path, catalog.Keys{Words: b.root.Derive("search"), Names: b.root.Derive("names")}, box, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

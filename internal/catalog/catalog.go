@@ -52,14 +52,19 @@ var (
 	ErrStale    = errors.New("the index was made by another version and must be rebuilt")
 )
 
-// Open opens or creates the catalog file. searchKey keys the blind tokens. It
-// returns [ErrStale] when the tokens on disk are of another version.
-func Open(ctx context.Context, path string, searchKey []byte, box Box, now func() time.Time) (*Catalog, error) {
+// Keys blind what lies in the file: Words the tokens of the index, Names the
+// names of items, containers and people. The audit log names these too, so
+// Names has to stay the same for ever.
+type Keys struct{ Words, Names []byte }
+
+// Open opens or creates the catalog file. It returns [ErrStale] when the tokens
+// on disk are of another version or key.
+func Open(ctx context.Context, path string, k Keys, box Box, now func() time.Time) (*Catalog, error) {
 	d, err := db.Open(ctx, path, db.Catalog, now)
 	if err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}
-	c := &Catalog{db: d, box: box, blind: newBlinder(searchKey), segs: map[int64]string{}, names: map[int64]string{}, free: map[int64]int64{}}
+	c := &Catalog{db: d, box: box, blind: newBlinder(k), segs: map[int64]string{}, names: map[int64]string{}, free: map[int64]int64{}}
 	canary := c.canary()
 	was, err := c.Meta(ctx, "tokens")
 	if err == nil && was == "" {
@@ -77,7 +82,9 @@ func Open(ctx context.Context, path string, searchKey []byte, box Box, now func(
 }
 
 // canary tells a search key or a way of cutting words from another.
-func (c *Catalog) canary() string { return c.blind.token('w', "canary") + "/" + TokenVersion }
+func (c *Catalog) canary() string {
+	return fmt.Sprint(c.blind.token('w', "canary"), "/", TokenVersion, "/", c.blind.name("canary"))
+}
 
 // Close closes the file.
 func (c *Catalog) Close() error { return errors.Join(c.one.Close(), c.db.Close()) }

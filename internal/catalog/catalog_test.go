@@ -25,7 +25,7 @@ func (b xorBox) Open(s, a []byte) ([]byte, error) { return b.Seal(s, a), nil }
 
 func open(t testing.TB, path string) *Catalog {
 	t.Helper()
-	c, err := Open(t.Context(), path, []byte("key"), xorBox{}, nil)
+	c, err := Open(t.Context(), path, Keys{[]byte("key"), []byte("names")}, xorBox{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

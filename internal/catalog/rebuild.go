@@ -242,6 +242,9 @@ func (c *Catalog) Unseen(ctx context.Context, container int64, seen map[int64]bo
 	return out, nil
 }
 
+// PersonID is the catalog's blind name of a person's upstream key.
+func (c *Catalog) PersonID(key string) int64 { return c.blind.name("person", key) }
+
 // ItemID is the catalog's blind name of an upstream item.
 func (c *Catalog) ItemID(kind, container, id string) int64 {
 	return c.blind.name("item", kind, container, id)

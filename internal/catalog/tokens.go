@@ -139,14 +139,15 @@ var asciiText = func() string {
 // key, 40 bits, base32. The cache is bounded: it is plaintext in memory.
 type blinder struct {
 	mu    sync.Mutex
-	mac   hash.Hash
+	mac   hash.Hash // of words
+	names hash.Hash
 	cache map[string]string
 }
 
 const blindCache = 1 << 17
 
-func newBlinder(key []byte) *blinder {
-	return &blinder{mac: hmac.New(sha256.New, key), cache: make(map[string]string, 1024)}
+func newBlinder(k Keys) *blinder {
+	return &blinder{mac: hmac.New(sha256.New, k.Words), names: hmac.New(sha256.New, k.Names), cache: make(map[string]string, 1024)}
 }
 
 var b32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -173,14 +174,14 @@ func (b *blinder) token(sort byte, text string) string {
 func (b *blinder) name(parts ...string) int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.mac.Reset()
-	b.mac.Write([]byte("n"))
+	b.names.Reset()
+	b.names.Write([]byte("n"))
 	for _, p := range parts {
-		b.mac.Write([]byte(p))
-		b.mac.Write([]byte{0})
+		b.names.Write([]byte(p))
+		b.names.Write([]byte{0})
 	}
 	var n int64
-	for _, c := range b.mac.Sum(nil)[:8] {
+	for _, c := range b.names.Sum(nil)[:8] {
 		n = n<<8 | int64(c)
 	}
 	return n & (1<<63 - 1)

@@ -38,6 +38,7 @@ const Size = 32
 const (
 	LabelArchive = "archive" // password of the kopia repository
 	LabelSearch  = "search"  // tokens of the blind index
+	LabelNames   = "names"   // blind names of what the catalog holds
 	LabelControl = "control" // secrets in control.db
 	LabelLog     = "log"     // payloads of the audit log
 )

@@ -46,7 +46,7 @@ func TestDerivedKeysDifferByLabelAndStayTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[string]string{}
-	for _, l := range []string{LabelArchive, LabelSearch, LabelControl, LabelLog} {
+	for _, l := range []string{LabelArchive, LabelNames, LabelSearch, LabelControl, LabelLog} {
 		k := hex.EncodeToString(r.Derive(l))
 		if other, ok := seen[k]; ok {
 			t.Errorf("%s and %s are one key", l, other)

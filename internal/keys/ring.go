@@ -170,6 +170,14 @@ func (r *Ring) IndexKey(label string) []byte {
 	return r.keys[r.index].Derive(label)
 }
 
+// FirstKey is a key that no rotation changes, for what has to be found again by
+// the same name for ever.
+func (r *Ring) FirstKey(label string) []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.keys[0].Derive(label)
+}
+
 // String redacts the keys.
 func (*Ring) String() string { return "keys.Ring(redacted)" }
 

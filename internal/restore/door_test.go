@@ -67,7 +67,7 @@ func newHouse(t testing.TB) *house {
 	must(err)
 	h.archive, err = archive.Create(ctx, filepath.Join(dir, "archive"), root, archive.Options{})
 	must(err)
-	h.catalog, err = catalog.Open(ctx, filepath.Join(dir, "catalog.db"), root.Derive("search"), box, nil)
+	h.catalog, err = catalog.Open(ctx, filepath.Join(dir, "catalog.db"), catalog.Keys{Words: root.Derive("search"), Names: root.Derive("names")}, box, nil)
 	must(err)
 	control, err := db.Open(ctx, filepath.Join(dir, "control.db"), db.Control, nil)
 	must(err)

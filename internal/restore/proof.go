@@ -18,7 +18,9 @@ func (d *Door) Blob(ctx context.Context, rq Request, id int64, n int, download b
 	if download {
 		action, op = policy.Export, "export.download"
 	}
-	scope, err := d.enter(ctx, rq, action, op, ref("record", id), map[string]string{"attachment": strconv.Itoa(n)})
+	detail := d.aboutRecord(ctx, id)
+	detail["attachment"] = strconv.Itoa(n)
+	scope, err := d.enter(ctx, rq, action, op, ref("record", id), detail)
 	if err != nil {
 		return nil, record.Blob{}, err
 	}
@@ -39,7 +41,7 @@ func (d *Door) Blob(ctx context.Context, rq Request, id int64, n int, download b
 
 // Proof builds the stand-alone proof of a record version.
 func (d *Door) Proof(ctx context.Context, rq Request, id int64) (*audit.Proof, error) {
-	scope, err := d.enter(ctx, rq, policy.Read, "evidence.pack", ref("record", id), nil)
+	scope, err := d.enter(ctx, rq, policy.Read, "evidence.pack", ref("record", id), d.aboutRecord(ctx, id))
 	if err != nil {
 		return nil, err
 	}

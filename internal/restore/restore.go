@@ -69,8 +69,8 @@ type Deps struct {
 	Operator   func(context.Context) (string, error) // unionId for drive access
 	Readers    func(context.Context) ([]string, error)
 	Circles    func(context.Context) (map[record.Realms][]int64, error) // departments of closed circles; nil: by their names alone
-	Eyes       Eyes                                            // without them nobody is asked
-	LogKey     string                                          // verifier key of the audit log, for proofs
+	Eyes       Eyes                                                     // without them nobody is asked
+	LogKey     string                                                   // verifier key of the audit log, for proofs
 	Log        *slog.Logger
 	Now        func() time.Time
 }
@@ -241,7 +241,7 @@ type Page struct {
 
 // Page opens a stretch of a container.
 func (d *Door) Page(ctx context.Context, rq Request, q catalog.PageQuery) (Page, error) {
-	scope, err := d.enterAt(ctx, rq, policy.Read, "view", ref("container", q.Container), q.AsOf, nil)
+	scope, err := d.enterAt(ctx, rq, policy.Read, "view", ref("container", q.Container), q.AsOf, d.aboutContainer(ctx, q.Container, q.AsOf))
 	if err != nil {
 		return Page{}, err
 	}
@@ -327,7 +327,7 @@ func (d *Door) read(ctx context.Context, h catalog.Hit) (record.Record, error) {
 // Item opens one record version with all the versions it had at a commit (0 =
 // now), oldest first.
 func (d *Door) Item(ctx context.Context, rq Request, id int64, asOf uint64) (Item, []Item, error) {
-	scope, err := d.enterAt(ctx, rq, policy.Read, "view", ref("record", id), asOf, nil)
+	scope, err := d.enterAt(ctx, rq, policy.Read, "view", ref("record", id), asOf, d.aboutRecord(ctx, id))
 	if err != nil {
 		return Item{}, nil, err
 	}

@@ -69,7 +69,7 @@ func newShelf(t *testing.T) *shelf {
 		return nil, errors.New("no such copy")
 	}})
 	must(err)
-	s.cat, err = catalog.Open(ctx, filepath.Join(s.dir, "catalog.db"), root.Derive("search"), box, clock)
+	s.cat, err = catalog.Open(ctx, filepath.Join(s.dir, "catalog.db"), catalog.Keys{Words: root.Derive("search"), Names: root.Derive("names")}, box, clock)
 	must(err)
 	s.arch.SetRelocate(func(ctx context.Context, m archive.Moves) error {
 		return s.cat.Relocate(ctx, m.Fold, func(yield func(catalog.Move) bool) {

@@ -254,7 +254,7 @@ func newHouse(t *testing.T) *house {
 	must(err)
 	arch, err := archive.Create(ctx, filepath.Join(dir, "archive"), root, archive.Options{})
 	must(err)
-	cat, err := catalog.Open(ctx, filepath.Join(dir, "catalog.db"), root.Derive("search"), box, nil)
+	cat, err := catalog.Open(ctx, filepath.Join(dir, "catalog.db"), catalog.Keys{Words: root.Derive("search"), Names: root.Derive("names")}, box, nil)
 	must(err)
 	accounts, err := auth.New(control, box, h.clock.now)
 	must(err)

@@ -214,7 +214,7 @@ func (s *Server) linkFinish(c echo.Context) error {
 		return err
 	}
 	err = s.d.Accounts.SetLink(c.Request().Context(), u, p.UnionID, string(b), func() error {
-		return s.note(c, audit.Event{Operation: "account.link", Object: accountRef(u.ID), Outcome: "ok", Detail: map[string]string{"person": strings.TrimPrefix(member.Ref(p.UserID), "member/")}})
+		return s.note(c, audit.Event{Operation: "account.link", Object: accountRef(u.ID), Outcome: "ok", Detail: map[string]string{"person": strings.TrimPrefix(s.d.Door.PersonRef(p.UserID), "person/")}})
 	})
 	switch {
 	case errors.Is(err, auth.ErrLinked):
