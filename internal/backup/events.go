@@ -25,10 +25,15 @@ func (e *Engine) eventLoop(ctx context.Context) error {
 }
 
 // work reads what the hints name. Hints of a burst wait a moment for each
-// other; a container that takes long keeps only itself waiting.
+// other; a container that takes long keeps only itself waiting, and a kind that
+// takes long only itself: the loop must come back to the messages that can be
+// read by name.
 func (e *Engine) work(ctx context.Context, h *hints) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(e.lanes)
+	g, gctx := errgroup.WithContext(ctx) // one for each container that is followed, at most
+	lanes := map[record.Kind]chan struct{}{}
+	for kind := range e.kinds {
+		lanes[kind] = make(chan struct{}, e.lanes)
+	}
 	for gctx.Err() == nil {
 		select {
 		case <-gctx.Done():
@@ -55,6 +60,12 @@ func (e *Engine) work(ctx context.Context, h *hints) error {
 			h.begin(t)
 			g.Go(func() error {
 				defer h.end(t)
+				select {
+				case lanes[t.kind] <- struct{}{}:
+				case <-gctx.Done():
+					return gctx.Err()
+				}
+				defer func() { <-lanes[t.kind] }()
 				return e.followed(gctx, env, t)
 			})
 		}
