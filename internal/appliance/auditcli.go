@@ -30,11 +30,11 @@ func VerifyLog(ctx context.Context, cfg Config) (n int64, kept int, err error) {
 		return 0, 0, err
 	}
 	a := &Appliance{cfg: cfg, root: root}
-	roots := []keys.Root{root}
-	if next, err := keys.LoadNext(cfg.keySource()); err == nil {
-		roots = append(roots, next)
+	next, err := keys.LoadNext(cfg.keySource()) // while the daemon changes the key
+	if err != nil && !errors.Is(err, keys.ErrNoKey) {
+		return 0, 0, err
 	}
-	if a.ring, _, err = keys.LoadRing(cfg.StateDir, roots...); err != nil {
+	if a.ring, err = a.loadRing(root, next); err != nil {
 		return 0, 0, err
 	}
 	verify, heads, err := a.keptHeads(ctx)

@@ -120,7 +120,7 @@ func recoverKey(ctx context.Context, cfg Config, root keys.Root, log *slog.Logge
 	if fi, err := os.Stat(a.logFile()); err != nil || fi.Size() == 0 {
 		return &i18n.Error{ID: "recover.nolog", Args: []any{"dir", cfg.ArchiveDir, "state", cfg.StateDir}, Err: err}
 	}
-	if _, _, lerr := keys.LoadRing(cfg.StateDir, root); lerr != nil { // gone with the key, or under a former one
+	if _, lerr := keys.LoadRing(cfg.StateDir, root); lerr != nil { // gone with the key, or under a former one
 		if err != nil {
 			return fmt.Errorf("take the state keys out of the archive: %w", err)
 		}

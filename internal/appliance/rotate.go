@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"farol/internal/archive"
 	"farol/internal/audit"
@@ -22,14 +25,15 @@ import (
 // are written anew: the archive's and the ring of state keys. In this order, so
 // that whatever is cut short goes on at the next start or never began:
 //
-//  1. the next root key, sealed, beside the present one
-//  2. the kit of its shares, which were typed back before, and the log's entry
-//  3. a copy of the grown ring in the archive
+//  1. a copy of the grown ring in the archive; a full disk ends it here
+//  2. the next root key, sealed, beside the present one
+//  3. the kit of its shares, which were typed back before, and the log's entry
 //  4. the archive's lock: from here on only the next key opens it
 //  5. the ring of state keys, sealed under the next key
 //  6. the next key takes the name of the present one
 //
-// A start that finds a next key forgets it before 2 and goes on after it.
+// A start that finds a next key forgets it before 3 and goes on after it. A key
+// that the ring grew by and that sealed nothing yet does no harm.
 
 // sealedRing is the name of the ring's copy in the archive. It is there for
 // the day on which only the archive or a copy of it is left: who opens the
@@ -46,14 +50,11 @@ func (c Config) keySource() keys.Source {
 // openRing opens the state keys, or makes them at the very first start. When
 // only the archive is left of them they come out of it.
 func (a *Appliance) openRing(ctx context.Context) (err error) {
-	roots := []keys.Root{a.root}
+	was := a.root
 	if err := a.loadNext(); err != nil {
 		return err
 	}
-	if !a.next.IsZero() {
-		roots = append(roots, a.next)
-	}
-	a.ring, _, err = keys.LoadRing(a.cfg.StateDir, roots...)
+	a.ring, err = a.loadRing(was, a.next)
 	if errors.Is(err, keys.ErrNoKey) {
 		a.ring, err = a.ringCopy(ctx)
 	}
@@ -62,6 +63,16 @@ func (a *Appliance) openRing(ctx context.Context) (err error) {
 	}
 	a.box = a.ring.Box(keys.LabelControl)
 	return nil
+}
+
+// loadRing opens the ring's file with a root key or with the one that is about
+// to take its place.
+func (a *Appliance) loadRing(root, next keys.Root) (*keys.Ring, error) {
+	roots := []keys.Root{root}
+	if !next.IsZero() {
+		roots = append(roots, next)
+	}
+	return keys.LoadRing(a.cfg.StateDir, roots...)
 }
 
 // loadNext finds out how far a rotation came: where the archive's lock opens
@@ -156,36 +167,26 @@ func catalogKeys(r *keys.Ring) catalog.Keys {
 // keepRing puts the ring's copy into the archive where it is not the latest,
 // and finishes a rotation that was cut short.
 func (a *Appliance) keepRing(ctx context.Context) error {
-	var held *keys.Ring
+	held := a.ring
 	b, err := a.archive.LatestSealed(ctx, sealedRing)
 	if err == nil {
 		held, err = keys.ParseRing(b)
 	} else if errors.Is(err, archive.ErrNotFound) {
-		held, err = a.ring, nil
+		err = nil
 	}
 	if err != nil {
 		return fmt.Errorf("read the copy of the state keys: %w", err)
 	}
-	grown := held.Len() > a.ring.Len() && held.Holds(a.ring)
-	if grown { // the machine stopped before the file was written
+	if held.Len() > a.ring.Len() && held.Holds(a.ring) { // the machine stopped before the file was written
 		a.ring.Adopt(held)
-		if a.next.IsZero() {
-			return keys.StoreRing(a.cfg.StateDir, a.root, a.ring)
-		}
-	}
-	ring := a.ring
-	if !a.next.IsZero() && !a.rotated && !grown {
-		if ring, err = ring.Grown(); err != nil { // it came as far as step 2
+		if err := keys.StoreRing(a.cfg.StateDir, a.root, a.ring); err != nil {
 			return err
 		}
 	}
-	if err := a.copyRing(ctx, ring, b); err != nil {
+	if err := a.copyRing(ctx, a.ring, b); err != nil || a.next.IsZero() {
 		return err
 	}
-	if a.next.IsZero() {
-		return nil
-	}
-	if err := a.putNext(ctx, a.next, ring); err != nil {
+	if err := a.putNext(ctx, a.next, a.ring); err != nil {
 		return err
 	}
 	return a.rotateEntry(ctx, "system", "finished", nil)
@@ -266,7 +267,10 @@ func (a *Appliance) rotate(ctx context.Context, by string, next keys.Root, share
 	if err != nil {
 		return err
 	}
-	if err := a.archiveThere(); err != nil {
+	if err := a.copyRing(ctx, ring, nil); err != nil {
+		return err
+	}
+	if err := a.before("next"); err != nil {
 		return err
 	}
 	if err := keys.StoreNext(a.cfg.keySource(), next); err != nil {
@@ -279,13 +283,7 @@ func (a *Appliance) rotate(ctx context.Context, by string, next keys.Root, share
 	if err != nil {
 		return errors.Join(err, keys.DropNext(a.cfg.StateDir))
 	}
-	if err = a.before("copy"); err == nil {
-		err = a.copyRing(ctx, ring, nil)
-	}
-	if err == nil {
-		err = a.putNext(ctx, next, ring)
-	}
-	if err == nil {
+	if err = a.putNext(ctx, next, ring); err == nil {
 		err = a.rotateEntry(ctx, by, "done", nil)
 	}
 	if err != nil {
@@ -306,11 +304,6 @@ func (a *Appliance) before(step string) error {
 	return a.cut(step)
 }
 
-func (a *Appliance) archiveThere() error {
-	_, err := a.archive.Lock()
-	return err
-}
-
 // KeyCheck is the word by which a kit's register knows the root key.
 func (a *Appliance) KeyCheck() string {
 	a.mu.Lock()
@@ -319,23 +312,29 @@ func (a *Appliance) KeyCheck() string {
 }
 
 // Locks compares the lock of each copy with the archive's: one that differs
-// opens with a former root key only.
+// opens with a former root key only. All are asked at once, 10 s each at most.
 func (a *Appliance) Locks(ctx context.Context) ([]web.Lock, error) {
 	here, err := a.archive.Lock()
 	if err != nil {
 		return nil, err
 	}
-	out := []web.Lock{{Opened: true}}
-	for _, l := range a.copiedLocks(ctx) {
-		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-		b, err := l.read(ctx)
-		cancel()
-		if err != nil {
-			a.log.WarnContext(ctx, "a copy's lock was not read", "name", l.name, "err", err)
-		}
-		out = append(out, web.Lock{Name: l.name, Away: err != nil, Opened: err == nil && string(b) == string(here)})
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	copied := a.copiedLocks(ctx)
+	out := make([]web.Lock, 1+len(copied))
+	out[0].Opened = true
+	var g errgroup.Group
+	for i, l := range copied {
+		g.Go(func() error {
+			b, err := l.read(ctx)
+			if err != nil {
+				a.log.WarnContext(ctx, "a copy's lock was not read", "name", l.name, "err", err)
+			}
+			out[1+i] = web.Lock{Name: l.name, Away: err != nil, Opened: err == nil && bytes.Equal(b, here)}
+			return nil
+		})
 	}
-	return out, nil
+	return out, g.Wait()
 }
 
 // copiedLock is the lock of a further copy.

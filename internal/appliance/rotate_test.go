@@ -128,7 +128,7 @@ func TestAfterARotationOnlyTheNewSharesOpenAnything(t *testing.T) {
 	if err := archive.Opens(t.Context(), lock, old); !errors.Is(err, archive.ErrKey) {
 		t.Errorf("the former key opens the archive: %v", err)
 	}
-	if _, _, err := keys.LoadRing(cfg.StateDir, old); !errors.Is(err, keys.ErrKey) {
+	if _, err := keys.LoadRing(cfg.StateDir, old); !errors.Is(err, keys.ErrKey) {
 		t.Errorf("the former key opens the state keys: %v", err)
 	}
 	if _, err := RebuildCatalog(t.Context(), cfg, Logger("error"), nil); err != nil {
@@ -161,7 +161,7 @@ func TestAfterARotationOnlyTheNewSharesOpenAnything(t *testing.T) {
 // again: either the former key holds as if nothing had been asked for, or the
 // new one does, and nothing is unreadable.
 func TestARotationCutShortGoesOnOrNeverBegan(t *testing.T) {
-	for _, step := range []string{"kit", "copy", "lock", "ring", "name"} {
+	for _, step := range []string{"next", "kit", "lock", "ring", "name"} {
 		t.Run("before "+step, func(t *testing.T) {
 			cfg := bench(t)
 			a, err := Open(t.Context(), cfg, Logger("error"))
@@ -190,7 +190,7 @@ func TestARotationCutShortGoesOnOrNeverBegan(t *testing.T) {
 			for range 2 { // a second start finds nothing left to do
 				b, stop := runs(t, cfg)
 				wants := shareTexts(shares)[1:]
-				if step == "kit" {
+				if step == "next" || step == "kit" {
 					wants = sharesOf(t, b.root)[1:]
 					if b.KeyCheck() != was {
 						t.Error("a key counts whose kit was never entered")
@@ -201,8 +201,8 @@ func TestARotationCutShortGoesOnOrNeverBegan(t *testing.T) {
 				if r, err := b.Rehearse(t.Context(), "maria", wants); err != nil || !r.Locks[0].Opened {
 					t.Errorf("%+v %v", r, err)
 				}
-				if want := map[bool]int{true: 1, false: 2}[step == "kit"]; b.ring.Len() != want {
-					t.Errorf("%d state keys, want %d", b.ring.Len(), want)
+				if b.ring.Len() != 2 { // one that sealed nothing is no harm
+					t.Errorf("%d state keys, want 2", b.ring.Len())
 				}
 				hasSecret(t, b, "sealed")
 				wholeLog(t, b)

@@ -107,6 +107,18 @@ func (c *Catalog) fillContainer(ctx context.Context, tx *db.Tx, i *ContainerInfo
 // containerKey is what the sealed name of a container is bound to.
 func containerKey(id int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }
 
+// ContainerDept is the department that owns a container today, whoever asks:
+// it is for the log.
+func (c *Catalog) ContainerDept(ctx context.Context, id int64) (dept int64, err error) {
+	err = c.db.View(ctx, func(tx *db.Tx) error {
+		return tx.QueryRowContext(ctx, "SELECT dept FROM container WHERE id=?", id).Scan(&dept)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return dept, err
+}
+
 // Container returns one container when the scope held anything of it at a
 // commit (0 = now).
 func (c *Catalog) Container(ctx context.Context, s record.Scope, id int64, seq uint64) (ContainerInfo, error) {

@@ -193,22 +193,20 @@ func StoreRing(dir string, root Root, r *Ring) error {
 	return writeDurable(filepath.Join(dir, RingFile), NewBox(root.Derive(labelRing)).Seal(b, []byte(labelRing)))
 }
 
-// LoadRing opens the ring with the first root key that fits, and says which
-// that was. It returns [ErrNoKey] when the file is not there and [ErrKey] when
+// LoadRing opens the ring with the first root key that fits. It returns [ErrNoKey] when the file is not there and [ErrKey] when
 // none fits.
-func LoadRing(dir string, roots ...Root) (*Ring, int, error) {
+func LoadRing(dir string, roots ...Root) (*Ring, error) {
 	b, err := os.ReadFile(filepath.Join(dir, RingFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, fmt.Errorf("%s: %w", RingFile, ErrNoKey)
+		return nil, fmt.Errorf("%s: %w", RingFile, ErrNoKey)
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("read the state keys: %w", err)
+		return nil, fmt.Errorf("read the state keys: %w", err)
 	}
-	for i, root := range roots {
+	for _, root := range roots {
 		if plain, err := NewBox(root.Derive(labelRing)).Open(b, []byte(labelRing)); err == nil {
-			r, err := ParseRing(plain)
-			return r, i, err
+			return ParseRing(plain)
 		}
 	}
-	return nil, 0, fmt.Errorf("open the state keys: %w", ErrKey)
+	return nil, fmt.Errorf("open the state keys: %w", ErrKey)
 }

@@ -3,8 +3,6 @@ package restore
 import (
 	"context"
 	"strconv"
-
-	"farol/internal/catalog"
 )
 
 // aboutRecord names, for the log, where a record lies and who made it, so that
@@ -15,10 +13,6 @@ func (d *Door) aboutRecord(ctx context.Context, id int64) map[string]string {
 	if err != nil {
 		return map[string]string{}
 	}
-	return about(h)
-}
-
-func about(h catalog.Hit) map[string]string {
 	out := map[string]string{"dept": strconv.FormatInt(h.Dept, 10), "container": strconv.FormatInt(h.Container, 36)}
 	if h.Author != 0 {
 		out["person"] = strconv.FormatInt(h.Author, 36)
@@ -27,16 +21,14 @@ func about(h catalog.Hit) map[string]string {
 }
 
 // aboutContainer names the department of a container.
-func (d *Door) aboutContainer(ctx context.Context, id int64, asOf uint64) map[string]string {
-	i, err := d.d.Catalog.Container(ctx, everywhere, id, asOf)
+func (d *Door) aboutContainer(ctx context.Context, id int64) map[string]string {
+	dept, err := d.d.Catalog.ContainerDept(ctx, id)
 	if err != nil {
-		return map[string]string{}
+		return nil
 	}
-	return map[string]string{"dept": strconv.FormatInt(i.Dept, 10)}
+	return map[string]string{"dept": strconv.FormatInt(dept, 10)}
 }
 
-// PersonRef is how the log names the person with an upstream key (userId,
-// unionId, openDingTalkId) in entries about records of his.
-func (d *Door) PersonRef(key string) string {
-	return "person/" + strconv.FormatInt(d.d.Catalog.PersonID(key), 36)
-}
+// Person is how the log names the person with an upstream key (userId, unionId,
+// openDingTalkId) in entries about records of his.
+func (d *Door) Person(key string) string { return strconv.FormatInt(d.d.Catalog.PersonID(key), 36) }

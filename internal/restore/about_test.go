@@ -39,8 +39,8 @@ func TestEveryLookIsFoundByDepartmentConversationAndPerson(t *testing.T) {
 		"dept/7": {"evidence.pack", "view", "view"},
 		"dept/8": {"export.download", "view"},
 		"container/" + strconv.FormatInt(cont, 36): {"evidence.pack", "view", "view"},
-		h.PersonRef("D李偉強"):                        {"evidence.pack", "view"},
-		h.PersonRef("Dnobody"):                     nil,
+		"person/" + h.Person("D李偉強"):               {"evidence.pack", "view"},
+		"person/" + h.Person("Dnobody"):            nil,
 	} {
 		es, _, err := h.audit.List(audit.Filter{Object: ref}, 0, 50)
 		var got []string

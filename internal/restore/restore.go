@@ -136,24 +136,23 @@ func (d *Door) missed(ctx context.Context, rq Request, object string, err error)
 	return err
 }
 
-// expand gives departments with all below them.
 // allow asks policy. Where the departments or their circles cannot be read it
 // allows nothing.
 func (d *Door) allow(ctx context.Context, rq Request, a policy.Action) (record.Scope, error) {
-	org := policy.Org{Below: func(ids []int64) []int64 { return d.expand(ctx, ids) }}
+	depts, err := d.d.Catalog.Depts(ctx)
+	if err != nil {
+		return record.Scope{}, err
+	}
+	org := policy.Org{Below: func(ids []int64) []int64 { return Below(depts, ids) }}
 	if d.d.Circles != nil {
-		depts, err := d.d.Catalog.Depts(ctx)
-		if err != nil {
-			return record.Scope{}, err
-		}
 		if org.Circles, err = d.d.Circles(ctx); err != nil {
 			return record.Scope{}, err
 		}
-		org.Below = func(ids []int64) []int64 { return Below(depts, ids) }
 	}
 	return policy.Allow(rq.Subject, a, rq.Purpose, d.d.Now(), org)
 }
 
+// expand gives departments with all below them.
 func (d *Door) expand(ctx context.Context, ids []int64) []int64 {
 	all, err := d.d.Catalog.Depts(ctx)
 	if err != nil {
@@ -241,7 +240,7 @@ type Page struct {
 
 // Page opens a stretch of a container.
 func (d *Door) Page(ctx context.Context, rq Request, q catalog.PageQuery) (Page, error) {
-	scope, err := d.enterAt(ctx, rq, policy.Read, "view", ref("container", q.Container), q.AsOf, d.aboutContainer(ctx, q.Container, q.AsOf))
+	scope, err := d.enterAt(ctx, rq, policy.Read, "view", ref("container", q.Container), q.AsOf, d.aboutContainer(ctx, q.Container))
 	if err != nil {
 		return Page{}, err
 	}

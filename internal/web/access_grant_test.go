@@ -94,6 +94,12 @@ func TestADepartmentIsGivenByTwoPeopleAndTakenAwayAtOnce(t *testing.T) {
 		t.Errorf("who is named for finance sees %d containers of %d: %v", len(got), len(list), err)
 	}
 	it.get("/access/circles").wants(t, 200, "隨上級部門")
+	it.fresh("hoit")
+	moved := it.post("/access/circles", "finance", "1", "was", ";") // filled in before the other change
+	if moved.code == 303 || moved.code == 200 {
+		t.Errorf("a form from before is answered with %d", moved.code)
+	}
+	moved.wants(t, moved.code, "在此期間已被更改")
 	if err := h.d.Settings.KeepCircles(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}

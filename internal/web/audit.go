@@ -103,7 +103,7 @@ func (s *Server) auditFilter(c echo.Context, p *templates.AuditList) (f audit.Fi
 	f = audit.Filter{Actor: p.Actor, Object: p.Object, Operation: c.QueryParam("op"), Outcome: c.QueryParam("outcome"), Purpose: c.QueryParam("purpose")}
 	about := c.QueryParam("about")
 	if about == "person" && f.Object != "" && !strings.HasPrefix(f.Object, "person/") {
-		f.Object = s.d.Door.PersonRef(f.Object) // an id of DingTalk's: the log has it blind
+		f.Object = "person/" + s.d.Door.Person(f.Object) // an id of DingTalk's: the log has it blind
 	} else if slices.Contains(abouts, about) && f.Object != "" && !strings.HasPrefix(f.Object, about+"/") {
 		f.Object = about + "/" + f.Object
 	}

@@ -11,6 +11,7 @@ import (
 
 	"farol/internal/approval"
 	"farol/internal/audit"
+	"farol/internal/i18n"
 	"farol/internal/policy"
 	"farol/internal/record"
 	"farol/internal/settings"
@@ -30,7 +31,7 @@ func (s *Server) circleList(c echo.Context) error {
 		return err
 	}
 	f := newFamily(depts)
-	p := templates.Circles{Shell: s.shell(c, w.t("circles.title"), "/access")}
+	p := templates.Circles{Shell: s.shell(c, w.t("circles.title"), "/access"), Was: circlesWord(said)}
 	for _, x := range circles {
 		p.Names = append(p.Names, w.t("access.circle."+x.name))
 	}
@@ -40,7 +41,7 @@ func (s *Server) circleList(c echo.Context) error {
 		for _, x := range circles {
 			cell := templates.CircleCell{Field: x.name, Value: strconv.FormatInt(d.ID, 10), Label: d.Name + " · " + w.t("access.circle."+x.name), On: slices.Contains(said[x.realm], d.ID)}
 			switch {
-			case s.byName(depts, d.ID)&x.realm != 0:
+			case circlesByName(depts, d.ID)&x.realm != 0:
 				cell.Why = w.t("circles.byname")
 			case !cell.On && slices.ContainsFunc(up, func(id int64) bool { return slices.Contains(said[x.realm], id) }):
 				cell.Why = w.t("circles.above")
@@ -52,8 +53,9 @@ func (s *Server) circleList(c echo.Context) error {
 	return render(c, http.StatusOK, p)
 }
 
-// byName are the circles that a department is in by its name and those above.
-func (s *Server) byName(all []record.Dept, id int64) record.Realms {
+// circlesByName are the circles that a department is in by its name and those
+// above.
+func circlesByName(all []record.Dept, id int64) record.Realms {
 	f := policy.Facts{Kind: record.Chat}
 	up := above(all, id)
 	for _, d := range all {
@@ -79,6 +81,9 @@ func (s *Server) circleKeep(c echo.Context) error {
 	was, err := s.d.Settings.Circles(ctx)
 	if err != nil {
 		return err
+	}
+	if c.FormValue("was") != circlesWord(was) { // the form says how all are to be, not what is to change
+		return &i18n.Error{ID: "circles.moved"}
 	}
 	next, shown, detail := settings.Circles{}, []string{w.t("circles.title")}, map[string]string{}
 	for _, x := range circles {
@@ -116,6 +121,16 @@ func (s *Server) circleKeep(c echo.Context) error {
 		return err
 	}
 	return seeOther(c, "/access/circles?done=circles")
+}
+
+// circlesWord stands for what the circles are.
+func circlesWord(c settings.Circles) string {
+	var out []string
+	for _, x := range circles {
+		ids := slices.Sorted(slices.Values(c[x.realm]))
+		out = append(out, strings.Trim(fmt.Sprint(ids), "[]"))
+	}
+	return strings.Join(out, ";")
 }
 
 func without(ids, others []int64) (out []int64) {

@@ -99,7 +99,7 @@ func TestWhatTwoPersonsHaveToAgreeToDoesNotHappenByOne(t *testing.T) {
 		{approval.Scope, "/scope", []string{"include", "1:chat", "save", "1"}, func() bool { return chosen() != before }, 303},
 		{approval.Retention, "/points/rules", []string{"all", "3", "daily", "30", "weekly", "100", "monthly", "200", "from", "3", "to", "6"}, func() bool { return h.mach.rules.All == 3 }, 303},
 		{approval.Place, "/storage/add", []string{"kind", "dir", "name", "second", "path", "/mnt/second", "country", "MO"}, func() bool { return len(h.mach.added) > 0 }, 303},
-		{approval.Circles, "/access/circles", []string{"finance", "1"}, func() bool {
+		{approval.Circles, "/access/circles", []string{"finance", "1", "was", ";"}, func() bool {
 			said, err := h.d.Settings.Circles(t.Context())
 			return err == nil && len(said[record.Finance]) == 1
 		}, 303},

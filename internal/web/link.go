@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -214,7 +213,7 @@ func (s *Server) linkFinish(c echo.Context) error {
 		return err
 	}
 	err = s.d.Accounts.SetLink(c.Request().Context(), u, p.UnionID, string(b), func() error {
-		return s.note(c, audit.Event{Operation: "account.link", Object: accountRef(u.ID), Outcome: "ok", Detail: map[string]string{"person": strings.TrimPrefix(s.d.Door.PersonRef(p.UserID), "person/")}})
+		return s.note(c, audit.Event{Operation: "account.link", Object: accountRef(u.ID), Outcome: "ok", Detail: map[string]string{"person": s.d.Door.Person(p.UserID)}})
 	})
 	switch {
 	case errors.Is(err, auth.ErrLinked):
