@@ -13,6 +13,27 @@ import (
 	"farol/internal/settings"
 )
 
+// owner makes an account and ends the set-up; it returns the authenticator's
+// secret and the last step that was used.
+func (a *Appliance) owner(t *testing.T, name string) (secret string, step int64) {
+	t.Helper()
+	s, err := auth.NewSecret(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := totp.GenerateCode(s.Text, time.Now().Add(-30*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.accounts.Create(t.Context(), auth.NewAccount{Name: name, Role: "owner", Password: password, Secret: s, Code: code}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.settings.Set(t.Context(), map[string]string{settings.SetupDone: "2026-11-23T00:00:00Z"}); err != nil {
+		t.Fatal(err)
+	}
+	return s.Text, time.Now().Unix()/30 - 1
+}
+
 // TestAPasskeyWorksInABrowser makes one, signs in with it alone and steps up
 // with it, through the pages and their script in a real browser whose device
 // is a virtual one.
@@ -22,21 +43,7 @@ func TestAPasskeyWorksInABrowser(t *testing.T) {
 	}
 	base, a, _, _, _, _ := startHouse(t)
 	b := newBrowser(t, strings.Replace(base, "127.0.0.1", "localhost", 1)) // a browser has no passkeys under an address
-	secret, err := auth.NewSecret("maria")
-	if err != nil {
-		t.Fatal(err)
-	}
-	code, err := totp.GenerateCode(secret.Text, time.Now().Add(-30*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := a.accounts.Create(t.Context(), auth.NewAccount{Name: "maria", Role: "owner", Password: password, Secret: secret, Code: code}); err != nil {
-		t.Fatal(err)
-	}
-	if err := a.settings.Set(t.Context(), map[string]string{settings.SetupDone: "2026-11-23T00:00:00Z"}); err != nil {
-		t.Fatal(err)
-	}
-	b.secret, b.step = secret.Text, time.Now().Unix()/30-1
+	b.secret, b.step = a.owner(t, "maria")
 	if _, err := chromedp.Call(b.ctx, webauthn.Enable, webauthn.EnableParams{}); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"farol/internal/auth"
+	"farol/internal/i18n"
 	"farol/internal/policy"
 	"farol/internal/record"
 	"farol/templates"
@@ -30,19 +31,13 @@ func (s *Server) shell(c echo.Context, title, here string) templates.Shell {
 	return sh
 }
 
-// done are the acts that a page may speak of after a redirect; the address
-// carries only the name, so that nobody can put words into the page.
-var done = map[string]bool{"scope": true, "schedule": true, "paused": true, "resumed": true, "started": true, "cancelled": true, "look": true, "offsite": true, "verify": true,
-	"rules": true, "held": true, "unheld": true, "place": true, "placeverify": true, "placeretire": true, "session": true, "purpose": true, "logcheck": true, "alarm": true,
-	"role": true, "disabled": true, "enabled": true, "ended": true, "withdrawn": true, "password": true, "authenticator": true, "passkey": true, "nopasskey": true,
-	"asked": true, "decided": true, "unasked": true, "given": true, "given.ended": true, "matterclosed": true, "reviewed": true, "keeper": true, "seen": true, "lost": true,
-	"self.on": true, "self.off": true, "signin.on": true, "signin.off": true, "linked": true, "unlinked": true}
-
+// toast speaks of an act after a redirect. The address carries only the name of
+// one of our messages, so that nobody can put words into the page.
 func toast(w words, id string) *templates.Toast {
-	if !done[id] {
+	if id = "done." + id; !i18n.Has(id) {
 		return nil
 	}
-	return &templates.Toast{State: ui.Safe, Text: w.t("done." + id)}
+	return &templates.Toast{State: ui.Safe, Text: w.t(id)}
 }
 
 func (s *Server) nav(w words, sub policy.Subject, here string) []templates.NavItem {

@@ -2,6 +2,9 @@ package web
 
 import (
 	"mime"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -60,8 +63,24 @@ func TestEveryValueHasItsWord(t *testing.T) {
 	for _, a := range abouts {
 		add("audit.about.", a)
 	}
-	for d := range done {
-		add("done.", d)
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	redirect := regexp.MustCompile(`"/(?:[a-z/]+)\?done=([a-z.]+)`)
+	for _, f := range sources {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		for _, m := range redirect.FindAllStringSubmatch(string(b), -1) {
+			if !strings.HasPrefix(m[0], `"/login`) && !strings.HasPrefix(m[0], `"/me`) { // these say it themselves
+				add("done.", m[1])
+			}
+		}
 	}
 	for _, st := range setupSteps {
 		add("setup."+st.key, ".title", ".label", ".sub")
