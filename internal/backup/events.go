@@ -26,14 +26,10 @@ func (e *Engine) eventLoop(ctx context.Context) error {
 
 // work reads what the hints name. Hints of a burst wait a moment for each
 // other; a container that takes long keeps only itself waiting, and a kind that
-// takes long only itself: the loop must come back to the messages that can be
-// read by name.
+// takes long only itself.
 func (e *Engine) work(ctx context.Context, h *hints) error {
-	g, gctx := errgroup.WithContext(ctx) // one for each container that is followed, at most
-	lanes := map[record.Kind]chan struct{}{}
-	for kind := range e.kinds {
-		lanes[kind] = make(chan struct{}, e.lanes)
-	}
+	g, gctx := errgroup.WithContext(ctx) // a few for each container that is busy, at most
+	f := e.newFollower(g, h)
 	for gctx.Err() == nil {
 		select {
 		case <-gctx.Done():
@@ -52,23 +48,14 @@ func (e *Engine) work(ctx context.Context, h *hints) error {
 		if err != nil {
 			continue
 		}
-		ts, err := e.rush(gctx, env, h, h.take())
-		if err != nil && gctx.Err() == nil {
+		e.mu.Lock()
+		depts := e.depts
+		e.mu.Unlock()
+		chosen, err := e.d.Settings.Chosen(gctx, depts)
+		if err != nil {
 			return errors.Join(err, g.Wait())
 		}
-		for _, t := range ts {
-			h.begin(t)
-			g.Go(func() error {
-				defer h.end(t)
-				select {
-				case lanes[t.kind] <- struct{}{}:
-				case <-gctx.Done():
-					return gctx.Err()
-				}
-				defer func() { <-lanes[t.kind] }()
-				return e.followed(gctx, env, t)
-			})
-		}
+		f.round(gctx, env, chosen)
 	}
 	return g.Wait()
 }

@@ -2,9 +2,12 @@ package backup
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -47,9 +50,10 @@ func BenchmarkEventsCommitted(b *testing.B) {
 	began := time.Now()
 	tick := time.NewTicker(10 * time.Second) // the meter keeps the last thousand
 	defer tick.Stop()
+	calls := map[string]int{}
 	look := func() {
 		l := t.Lag()
-		fmt.Fprintf(os.Stderr, "  %4.0f s: p50 %d ms, p99 %d ms\n", time.Since(began).Seconds(), l.P50.Milliseconds(), l.P99.Milliseconds())
+		fmt.Fprintf(os.Stderr, "  %4.0f s: p50 %d ms, p99 %d ms; calls%s\n", time.Since(began).Seconds(), l.P50.Milliseconds(), l.P99.Milliseconds(), t.callsSince(b, calls))
 		if l.P99 > worst.P99 {
 			worst = l
 		}
@@ -77,4 +81,25 @@ func BenchmarkEventsCommitted(b *testing.B) {
 	if n := len(t.sim.Violations()); n > 0 {
 		b.Errorf("%d violations of DingTalk's contract", n)
 	}
+}
+
+// callsSince names the APIs that were called since the last look, and how often.
+func (b *bench) callsSince(t testing.TB, before map[string]int) string {
+	resp, err := http.Get(b.srv.URL + "/_sim/calls")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var got struct{ Calls map[string]int }
+	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	var sb strings.Builder
+	for _, api := range slices.Sorted(maps.Keys(got.Calls)) {
+		if n := got.Calls[api] - before[api]; n > 0 {
+			fmt.Fprintf(&sb, " %s %d", api, n)
+		}
+	}
+	maps.Copy(before, got.Calls)
+	return sb.String()
 }

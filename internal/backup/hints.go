@@ -1,6 +1,8 @@
 package backup
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,8 +19,8 @@ type hints struct {
 	busy map[string]bool // keys of containers that are being followed
 	seen map[string]bool // ids of events and of new items, for duplicates
 
-	later []later // read on when their time has come
-	wake  chan struct{}
+	later []later // to be read on when their time has come
+	wake chan struct{}
 }
 
 func newHints() *hints {
@@ -33,7 +35,9 @@ type todo struct {
 	items map[string]bool // captured already, changed since
 	fresh map[string]bool // new: reading on finds them too
 	whole bool            // read on from the cursor
-	born  time.Time
+	born  time.Time       // of the oldest event in it
+	tries int             // how often reading it by name failed
+	after time.Time       // not read by name before
 }
 
 func (h *hints) add(kind record.Kind, hint connector.Hint, ev dingtalk.Event) {
@@ -79,25 +83,96 @@ func (h *hints) call() {
 	}
 }
 
-// take hands out what waits. What is told of a container that is being
-// followed waits until that has ended.
-func (h *hints) take() []*todo {
+// take hands out what waits and is wanted, and marks it busy. What is told of a
+// container that is busy waits until that has ended.
+func (h *hints) take(wanted func(*todo) bool) []*todo {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var out []*todo
 	for k, t := range h.todo {
-		if !h.busy[k] {
+		if !h.busy[k] && wanted(t) {
 			out = append(out, t)
+			h.busy[k] = true
 			delete(h.todo, k)
 		}
 	}
 	return out
 }
 
-func (h *hints) begin(t *todo) {
+// part is what one call reads by name.
+type part struct {
+	reader string
+	want   []connector.Named
+	todos  []*todo
+}
+
+// pick takes what one call should read next, and marks it busy: what has waited
+// longest, through that of its readers who sees most of the others, and of
+// those as many as fit. source tells what can be read by name.
+func (h *hints) pick(now time.Time, source func(*todo) (connector.Source, bool)) (p part) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.busy[t.key()] = true
+	type waiting struct {
+		*todo
+		src connector.Source
+	}
+	var ws []waiting
+	for k, t := range h.todo {
+		if h.busy[k] || now.Before(t.after) {
+			continue
+		}
+		if src, ok := source(t); ok {
+			ws = append(ws, waiting{t, src})
+		}
+	}
+	if len(ws) == 0 {
+		return p
+	}
+	slices.SortFunc(ws, func(a, b waiting) int { return a.born.Compare(b.born) })
+	ws = slices.DeleteFunc(ws, func(w waiting) bool { return w.kind != ws[0].kind })
+	most := 0
+	for _, reader := range ws[0].src.Via {
+		n := 0
+		for _, w := range ws {
+			if slices.Contains(w.src.Via, reader) {
+				n += len(w.fresh) + len(w.items)
+			}
+		}
+		if n > most {
+			p.reader, most = reader, n
+		}
+	}
+	for _, w := range ws {
+		n := len(w.fresh) + len(w.items)
+		if !slices.Contains(w.src.Via, p.reader) || len(p.want) > 0 && len(p.want)+n > connector.NamesPerCall {
+			continue
+		}
+		for _, names := range []map[string]bool{w.fresh, w.items} {
+			for id := range names {
+				p.want = append(p.want, connector.Named{Source: w.src, ID: id})
+			}
+		}
+		p.todos = append(p.todos, w.todo)
+		h.busy[w.key()] = true
+		delete(h.todo, w.key())
+	}
+	return p
+}
+
+// giveBack lets a todo that came to nothing wait again, a moment longer each time.
+func (h *hints) giveBack(t *todo, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.busy, t.key())
+	wait := time.Duration(t.tries) * time.Second
+	t.after = now.Add(wait)
+	if n := h.todo[t.key()]; n != nil { // told of meanwhile
+		maps.Copy(t.items, n.items)
+		maps.Copy(t.fresh, n.fresh)
+		t.whole = t.whole || n.whole
+	}
+	h.todo[t.key()] = t
+	time.AfterFunc(wait, h.call)
 }
 
 func (h *hints) end(t *todo) {

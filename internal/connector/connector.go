@@ -78,11 +78,15 @@ type Hint struct {
 }
 
 // Namer is implemented by kinds whose items can be read by name, many in one
-// call. Each answer is emitted as it comes, without a cursor; items that
-// upstream does not give are left out.
+// call, through a reader who sees all of them. The page has no cursor, and
+// lacks the items that upstream does not give. NamesPerCall may be exceeded,
+// which takes more calls.
 type Namer interface {
-	PullNamed(ctx context.Context, env *Env, want []Named, emit func(Page) error) error
+	PullNamed(ctx context.Context, env *Env, reader string, want []Named) (Page, error)
 }
+
+// NamesPerCall is how many items a call may name (list_messages_by_ids).
+const NamesPerCall = 50
 
 // Named is one item to be read.
 type Named struct {
