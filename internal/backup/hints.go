@@ -20,7 +20,7 @@ type hints struct {
 	seen map[string]bool // ids of events and of new items, for duplicates
 
 	later []later // to be read on when their time has come
-	wake chan struct{}
+	wake  chan struct{}
 }
 
 func newHints() *hints {
