@@ -157,6 +157,10 @@ func TestOddNamesAndBytesSurviveFolding(t *testing.T) {
 		if len(e) > maxName || strings.ContainsAny(e, "/\\\x00\n\u202e") || e == "." || e == ".." || e == "" {
 			t.Errorf("%q became the file name %q", n, e)
 		}
+		l := foldLine{kind: record.Files, id: n, time: day}
+		if _, name := blobPath(&l, record.Blob{Name: strings.Repeat(n, 40)}); len(name) > 255 {
+			t.Errorf("a file %q has a name of %d bytes in the tree, more than a file system takes", n, len(name))
+		}
 		if d, ok := decodeName(e); ok && d != n || !ok && len(n) < 60 && !strings.Contains(e, "~") {
 			t.Errorf("%q became %q, back %q", n, e, d)
 		}

@@ -16,12 +16,17 @@ import (
 // must fit file systems that end at 255.
 const maxName = 180
 
+// maxItem leaves room for a version and a name behind an item's id.
+const maxItem = 40
+
 // encodeName makes any upstream id or title a file name: letters and digits
 // of every script stay, everything else that a file system, a shell or an eye
 // could trip over becomes %XX of its UTF-8 bytes. It is reversible unless the
 // result would be longer than maxName; then it is cut and ends in ~ and a
 // hash, and the exact name is in the record.
-func encodeName(s string) string {
+func encodeName(s string) string { return encodeUpTo(s, maxName) }
+
+func encodeUpTo(s string, most int) string {
 	var b strings.Builder
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
@@ -41,12 +46,12 @@ func encodeName(s string) string {
 	case deviceName(out):
 		out = fmt.Sprintf("%%%02X%s", out[0], out[1:])
 	}
-	if len(out) <= maxName {
+	if len(out) <= most {
 		return out
 	}
 	sum := sha256.Sum256([]byte(s))
 	tail := "~" + hex.EncodeToString(sum[:8])
-	cut := out[:maxName-len(tail)]
+	cut := out[:most-len(tail)]
 	for !utf8.ValidString(cut) {
 		cut = cut[:len(cut)-1]
 	}

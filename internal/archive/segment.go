@@ -207,13 +207,13 @@ func (f *folding) foldBlobs(ctx context.Context, path []string, l *foldLine) err
 	return nil
 }
 
-// blobPath places a blob below its container: a file under its item, one
-// name a version; an attachment by its hash.
+// blobPath places a blob below its container: a file by its item, one name a
+// version, without a folder of its own (ADR 0013); an attachment by its hash.
 func blobPath(l *foldLine, b record.Blob) (dir []string, name string) {
 	sum := b.SHA256.String()
 	if l.kind == record.Files {
 		version := l.time.Format("20060102T150405") + "-" + l.hash.String()[:8]
-		return []string{"items", shard(l.id), encodeName(l.id)}, version + "-" + encodeName(b.Name)
+		return []string{"items", shard(l.id)}, encodeUpTo(l.id, maxItem) + "-" + version + "-" + encodeName(b.Name)
 	}
 	return []string{"attachments", sum[:2]}, sum[:16] + "-" + encodeName(b.Name)
 }

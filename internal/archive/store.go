@@ -223,7 +223,7 @@ func (b *blobs) PutBlobInPath(ctx context.Context, _, path string, data blob.Byt
 		}
 		h.Reset()
 	}
-	if err := b.write(path, io.TeeReader(data.Reader(), h), mtime); err != nil {
+	if err := b.write(path, data, h, mtime); err != nil {
 		return fmt.Errorf("put blob: %w", full(err))
 	}
 	fi, err := os.Stat(path)
@@ -287,8 +287,8 @@ func (b *blobs) noteIndex(rel string, fi os.FileInfo) {
 }
 
 // write makes path durable: temp file, fsync, rename, fsync of the folder and
-// of every folder newly made.
-func (b *blobs) write(path string, r io.Reader, mtime time.Time) error {
+// of every folder newly made. also gets the same bytes.
+func (b *blobs) write(path string, data io.WriterTo, also io.Writer, mtime time.Time) error {
 	if err := b.fault("blob.put"); err != nil {
 		return err
 	}
@@ -303,7 +303,7 @@ func (b *blobs) write(path string, r io.Reader, mtime time.Time) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, r)
+	_, err = data.WriteTo(io.MultiWriter(f, also))
 	if err == nil {
 		err = b.fault("blob.written")
 	}
