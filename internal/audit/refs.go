@@ -9,7 +9,7 @@ var refKeys = []string{"dept", "person", "record", "container", "matter"}
 
 // maxRefs bounds what one entry can be found by: an entry about more says how
 // many in its detail, and is about the whole.
-const maxRefs = 32
+const maxRefs = 64
 
 // Refs are the references that an entry can be found by, its object first.
 func (e *Entry) Refs() []string {

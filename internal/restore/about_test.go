@@ -1,13 +1,16 @@
 package restore_test
 
 import (
+	"path/filepath"
 	"strconv"
 	"testing"
 
 	"farol/internal/audit"
 	"farol/internal/catalog"
+	"farol/internal/i18n"
 	"farol/internal/policy"
 	"farol/internal/record"
+	"farol/internal/restore"
 )
 
 // TestEveryLookIsFoundByDepartmentConversationAndPerson asks the log as an
@@ -35,11 +38,26 @@ func TestEveryLookIsFoundByDepartmentConversationAndPerson(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Close()
+	found, err := h.Search(t.Context(), rq, "報價", catalog.Query{Limit: 5})
+	if err != nil || len(found.Items) == 0 {
+		t.Fatal(err)
+	}
+	if _, err := h.Search(t.Context(), rq, "nobody wrote this", catalog.Query{Limit: 5}); err != nil {
+		t.Fatal(err)
+	}
+	folder, err := restore.NewFolder(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	if _, err := h.Export(t.Context(), rq, restore.Selection{Depts: []int64{7}, Kinds: []record.Kind{record.Chat}}, i18n.EN, folder, nil); err != nil {
+		t.Fatal(err)
+	}
 	for ref, want := range map[string][]string{
-		"dept/7": {"evidence.pack", "view", "view"},
+		"dept/7": {"export.run", "search", "evidence.pack", "view", "view"},
 		"dept/8": {"export.download", "view"},
-		"container/" + strconv.FormatInt(cont, 36): {"evidence.pack", "view", "view"},
-		"person/" + h.Person("D李偉強"):               {"evidence.pack", "view"},
+		"container/" + strconv.FormatInt(cont, 36): {"export.run", "search", "evidence.pack", "view", "view"},
+		"person/" + h.Person("D李偉強"):               {"export.run", "search", "evidence.pack", "view", "view"},
 		"person/" + h.Person("Dnobody"):            nil,
 	} {
 		es, _, err := h.audit.List(audit.Filter{Object: ref}, 0, 50)

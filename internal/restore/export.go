@@ -118,7 +118,7 @@ func (d *Door) Export(ctx context.Context, rq Request, sel Selection, lang i18n.
 	if err == nil && x.sum.Damaged > 0 {
 		outcome = "partial"
 	}
-	seq, aerr := d.note(ctx, rq, "export.run", "export/done", outcome, x.sum.Manifest, map[string]string{"items": strconv.FormatInt(x.sum.Items, 10), "files": strconv.FormatInt(x.sum.Files, 10)})
+	seq, aerr := d.note(ctx, rq, "export.run", "export/done", outcome, x.sum.Manifest, map[string]string{"items": strconv.FormatInt(x.sum.Items, 10), "files": strconv.FormatInt(x.sum.Files, 10)}, &x.touched)
 	x.sum.AuditSeq = seq
 	return x.sum, errors.Join(err, aerr)
 }
@@ -134,6 +134,7 @@ type exporter struct {
 	progress func(int64)
 
 	sum      Summary
+	touched  touched
 	manifest strings.Builder
 	names    map[string]bool // lower-cased paths in use
 	commits  map[uint64]bool

@@ -36,6 +36,7 @@ func (x *exporter) item(it *Item) error {
 		}
 	}
 	x.commits[it.Seq] = true
+	x.touched.add(it.Hit)
 	if it.Damage != nil {
 		x.sum.Damaged++
 		x.damaged = append(x.damaged, fmt.Sprintf("%s\tcommit %d\tindex %d\t%v", it.Kind, it.Seq, it.Index, it.Damage))

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -208,7 +209,7 @@ func (d *Door) runRestore(ctx context.Context, rq Request, b *putBack, p plan) {
 	for k, n := range counts {
 		detail[k] = strconv.Itoa(n)
 	}
-	seq, aerr := d.note(context.WithoutCancel(ctx), rq, op, "restore/"+s.ID, outcome, record.Hash{}, detail)
+	seq, aerr := d.note(context.WithoutCancel(ctx), rq, op, "restore/"+s.ID, outcome, record.Hash{}, detail, &b.touched)
 	if aerr != nil {
 		d.d.Log.ErrorContext(ctx, "restore not witnessed", "job", s.ID, "err", aerr)
 	}
@@ -227,13 +228,22 @@ func hasPartial(items []JobItem) bool {
 	return false
 }
 
-// note writes what came of an act that was entered before.
-func (d *Door) note(ctx context.Context, rq Request, op, object, outcome string, hash record.Hash, detail map[string]string) (int64, error) {
-	ev := audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: op, Object: object, Purpose: string(rq.Purpose), Approval: rq.Approval, Outcome: outcome, Detail: rq.detail(detail)}
+// note writes what came of an act that was entered before, and what it reached.
+// All entries are written or none; the number is that of the first.
+func (d *Door) note(ctx context.Context, rq Request, op, object, outcome string, hash record.Hash, detail map[string]string, t *touched) (int64, error) {
+	ev := audit.Event{Actor: rq.Subject.Account, Role: rq.Subject.Role, Session: rq.Session, Source: rq.Source, Operation: op, Object: object, Purpose: string(rq.Purpose), Approval: rq.Approval, Outcome: outcome}
 	if !hash.IsZero() {
 		ev.Hash = hash.String()
 	}
-	seqs, err := d.d.Audit.Append(ctx, ev)
+	var evs []audit.Event
+	for i, refs := range t.details() {
+		if i == 0 {
+			maps.Copy(refs, detail)
+		}
+		ev.Detail = rq.detail(refs)
+		evs = append(evs, ev)
+	}
+	seqs, err := d.d.Audit.Append(ctx, evs...)
 	if err != nil {
 		return 0, fmt.Errorf("note the outcome: %w", err)
 	}

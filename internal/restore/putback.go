@@ -26,10 +26,14 @@ type putBack struct {
 	stamp    string
 	staff    map[string]bool // who is still there, as far as asked
 	fallback string          // an organisation space, for files whose own space is gone
+	touched  touched
 }
 
 func (b *putBack) run(ctx context.Context, p plan) error {
 	for _, c := range p.containers {
+		for _, h := range c.hits {
+			b.touched.add(h)
+		}
 		var err error
 		switch c.info.Kind {
 		case record.Files:

@@ -240,7 +240,7 @@ type Page struct {
 
 // Page opens a stretch of a container.
 func (d *Door) Page(ctx context.Context, rq Request, q catalog.PageQuery) (Page, error) {
-	scope, err := d.enterAt(ctx, rq, policy.Read, "view", ref("container", q.Container), q.AsOf, d.aboutContainer(ctx, q.Container))
+	scope, err := d.enterAt(ctx, rq, policy.Read, "view", ref("container", q.Container), q.AsOf, d.aboutPage(ctx, rq, q))
 	if err != nil {
 		return Page{}, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"farol/internal/catalog"
 	"farol/internal/policy"
+	"farol/internal/record"
 )
 
 // Result is a page of search hits, every one verified on its plaintext.
@@ -27,7 +28,8 @@ const CountLimit = 10000
 // query's words never reach the log, only their hash.
 func (d *Door) Search(ctx context.Context, rq Request, text string, q catalog.Query) (Result, error) {
 	q.Expr = catalog.ParseExpr(text)
-	scope, err := d.enterAt(ctx, rq, policy.Search, "search", "query/"+blindText(text), q.AsOf, nil)
+	object := "query/" + blindText(text)
+	scope, err := d.enterAt(ctx, rq, policy.Search, "search", object, q.AsOf, nil)
 	if err != nil {
 		return Result{}, err
 	}
@@ -77,6 +79,17 @@ func (d *Door) Search(ctx context.Context, rq Request, text string, q catalog.Qu
 		return res, err
 	}
 	res.Took = time.Since(began)
+	if len(res.Items) == 0 {
+		return res, nil
+	}
+	var t touched
+	for i := range res.Items {
+		t.add(res.Items[i].Hit)
+	}
+	// Whose records it showed is known only now.
+	if _, err := d.note(ctx, rq, "search", object, "ok", record.Hash{}, map[string]string{"seen": strconv.Itoa(len(res.Items))}, &t); err != nil {
+		return Result{}, err
+	}
 	return res, nil
 }
 
