@@ -193,12 +193,15 @@ func BenchmarkManyEntries(b *testing.B) {
 	const batch = 1000
 	began := time.Now()
 	evs := make([]Event, batch)
-	for range n / batch {
+	for k := range n / batch {
 		for i := range evs {
 			evs[i] = someEvent(rng, n/10)
 		}
 		if _, err := l.Append(b.Context(), evs...); err != nil {
 			b.Fatal(err)
+		}
+		if done := (k + 1) * batch; done%500_000 == 0 {
+			fmt.Fprintf(os.Stderr, "  %d entries, %.0f a second so far\n", done, float64(done)/time.Since(began).Seconds())
 		}
 	}
 	appended := time.Since(began)

@@ -41,6 +41,13 @@ type Unagreed struct {
 	Need    int
 	Class   record.Class
 	Payload []byte
+	One     *One // what is asked for is this one record
+}
+
+// One is a record as those read of it who decide on it: nothing of its content.
+type One struct {
+	Hit       catalog.Hit
+	Container catalog.ContainerInfo
 }
 
 func (u *Unagreed) Error() string { return fmt.Sprintf("%d others have to agree first", u.Need) }
@@ -81,7 +88,7 @@ func (d *Door) agreed(ctx context.Context, rq Request, a policy.Action, sel Sele
 	if scope, err = d.narrow(ctx, scope, sel); err != nil {
 		return nil, nil //nolint:nilerr // the caller meets it again behind the entry
 	}
-	class, err := d.d.Catalog.Highest(ctx, scope, sel.AsOf, sel.From, sel.To)
+	class, one, err := d.highest(ctx, scope, sel)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return nil, nil
 	} else if err != nil {
@@ -105,7 +112,36 @@ func (d *Door) agreed(ctx context.Context, rq Request, a policy.Action, sel Sele
 		what = approval.Restore
 	}
 	if rq.Approval == "" {
-		return nil, &Unagreed{What: what, Need: need, Class: class, Payload: payload}
+		return nil, &Unagreed{What: what, Need: need, Class: class, Payload: payload, One: one}
 	}
 	return nil, d.d.Eyes.Approvals.Use(ctx, rq.Approval, rq.Subject.Account, what, need, payload)
+}
+
+// highest is the highest class in a selection, with its record where it is one.
+func (d *Door) highest(ctx context.Context, scope record.Scope, sel Selection) (record.Class, *One, error) {
+	if sel.Record == 0 {
+		class, err := d.d.Catalog.Highest(ctx, scope, sel.AsOf, sel.From, sel.To)
+		return class, nil, err
+	}
+	hit, err := d.d.Catalog.Get(ctx, scope, sel.Record, sel.AsOf)
+	if err != nil {
+		return 0, nil, err
+	}
+	info, err := d.container(ctx, scope, hit.Container, sel.AsOf)
+	return hit.Class, &One{hit, info}, err
+}
+
+// agreedToTake sees to it that others have agreed before an attachment of a
+// confidential record is taken away: file by file is an export too. What is not
+// confidential is taken with a fresh code alone.
+func (d *Door) agreedToTake(ctx context.Context, rq Request, id int64) (detail map[string]string, err error) {
+	scope, err := d.allow(ctx, rq, policy.Export)
+	if err != nil {
+		return nil, nil //nolint:nilerr // refused, and entered, by enter
+	}
+	hit, err := d.d.Catalog.Get(ctx, scope, id, 0)
+	if err != nil || hit.Class < record.Confidential {
+		return nil, nil //nolint:nilerr // the caller meets it again behind the entry
+	}
+	return d.agreed(ctx, rq, policy.Export, Selection{Record: id})
 }

@@ -26,13 +26,29 @@ type Selection struct {
 	Containers []int64       // catalog ids; empty: all
 	From, To   time.Time     // item time; zero = open
 	AsOf       uint64        // commit, 0 = now
+	Record     int64         `json:",omitempty"` // one record, by its catalog id; 0: all of the above
 }
 
 // detail is what the log says of a selection.
 func (s Selection) detail(more map[string]string) map[string]string {
 	out := map[string]string{"kinds": fmt.Sprint(s.Kinds), "depts": fmt.Sprint(s.Depts), "containers": strconv.Itoa(len(s.Containers))}
+	if s.Record != 0 {
+		out["record"] = strconv.FormatInt(s.Record, 36)
+	}
 	maps.Copy(out, more)
 	return out
+}
+
+// each hands out what a selection chooses inside a scope that [Door.narrow] made.
+func (d *Door) each(ctx context.Context, scope record.Scope, sel Selection, n int, fn func([]catalog.Hit) error) error {
+	if sel.Record == 0 {
+		return d.d.Catalog.Select(ctx, scope, sel.AsOf, sel.From, sel.To, n, fn)
+	}
+	hit, err := d.d.Catalog.Get(ctx, scope, sel.Record, sel.AsOf)
+	if err != nil {
+		return err
+	}
+	return fn([]catalog.Hit{hit})
 }
 
 // Summary is what an export or restore came to.
@@ -109,7 +125,7 @@ func (d *Door) Export(ctx context.Context, rq Request, sel Selection, lang i18n.
 	}
 	x := &exporter{d: d, ctx: ctx, sink: sink, lang: lang, scope: scope, asOf: sel.AsOf, began: time.Now(), progress: progress,
 		names: map[string]bool{}, commits: map[uint64]bool{}, spaces: map[string]string{}}
-	err = d.d.Catalog.Select(ctx, scope, sel.AsOf, sel.From, sel.To, 2000, x.batch)
+	err = d.each(ctx, scope, sel, 2000, x.batch)
 	if err == nil {
 		err = x.finish(sel)
 	}

@@ -264,7 +264,7 @@ type planned struct {
 
 func (d *Door) plan(ctx context.Context, scope record.Scope, sel Selection) (plan, error) {
 	var p plan
-	err := d.d.Catalog.Select(ctx, scope, sel.AsOf, sel.From, sel.To, 5000, func(hits []catalog.Hit) error {
+	err := d.each(ctx, scope, sel, 5000, func(hits []catalog.Hit) error {
 		for _, h := range hits {
 			if n := len(p.containers); n == 0 || p.containers[n-1].info.CatalogID != h.Container {
 				info, err := d.container(ctx, scope, h.Container, sel.AsOf)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"strconv"
 
 	"farol/internal/audit"
@@ -12,7 +13,9 @@ import (
 )
 
 // Blob opens the bytes of a record's attachment number n. Looking at it inside
-// the page needs a purpose; taking it away (download) needs a fresh code too.
+// the page needs a purpose; taking it away (download) needs a fresh code too,
+// and for a confidential record [*Unagreed] says that others have to agree:
+// then it leaves as an export of that record.
 func (d *Door) Blob(ctx context.Context, rq Request, id int64, n int, download bool) (io.ReadSeekCloser, record.Blob, error) {
 	action, op := policy.Read, "view"
 	if download {
@@ -20,6 +23,13 @@ func (d *Door) Blob(ctx context.Context, rq Request, id int64, n int, download b
 	}
 	detail := d.aboutRecord(ctx, id)
 	detail["attachment"] = strconv.Itoa(n)
+	if download {
+		more, err := d.agreedToTake(ctx, rq, id)
+		if err != nil {
+			return nil, record.Blob{}, err
+		}
+		maps.Copy(detail, more)
+	}
 	scope, err := d.enter(ctx, rq, action, op, ref("record", id), detail)
 	if err != nil {
 		return nil, record.Blob{}, err

@@ -15,6 +15,7 @@ import (
 
 	"farol/internal/approval"
 	"farol/internal/audit"
+	"farol/internal/restore"
 	"farol/templates"
 	"farol/templates/ui"
 )
@@ -32,8 +33,11 @@ type unasked struct {
 	session string
 	until   time.Time
 	what    approval.What
+	need    int
+	purpose string
 	shown   string
 	payload []byte
+	back    string // where whoever leaves it goes
 }
 
 // unaskedLife is how long a reason may take to be written.
@@ -85,22 +89,60 @@ func (s *Server) agreed(c echo.Context, what approval.What, shown ...string) (bo
 		err := s.note(c, ev)
 		return err == nil, err
 	}
-	ticket := rand.Text()
+	u := unasked{what: what, need: 1, shown: strings.Join(shown, "\n"), payload: form}
+	return false, render(c, http.StatusOK, s.deedPage(c, s.whyFirst(c, &u), &u))
+}
+
+// whyFirst keeps a request until its asker has said why, and returns the ticket
+// for that.
+func (s *Server) whyFirst(c echo.Context, u *unasked) (ticket string) {
+	ticket = rand.Text()
 	now := s.d.Now()
+	u.session, u.until = visitOf(c).session.ID, now.Add(unaskedLife)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for k, u := range s.unasked {
 		if now.After(u.until) {
 			delete(s.unasked, k)
 		}
 	}
-	s.unasked[ticket] = unasked{v.session.ID, now.Add(unaskedLife), what, strings.Join(shown, "\n"), form}
-	s.mu.Unlock()
-	return false, render(c, http.StatusOK, s.deedPage(c, ticket, what, shown))
+	s.unasked[ticket] = *u
+	return ticket
 }
 
-func (s *Server) deedPage(c echo.Context, ticket string, what approval.What, shown []string) templates.Deed {
+func (s *Server) deedPage(c echo.Context, ticket string, u *unasked) templates.Deed {
 	w := s.words(c)
-	return templates.Deed{Shell: s.shell(c, w.t("deed.title"), ""), Title: w.t("inbox.what." + string(what)), Facts: w.deedFacts(shown), Ticket: ticket}
+	p := templates.Deed{Shell: s.shell(c, w.t("deed.title"), ""), Title: w.t("inbox.what." + string(u.what)), Ticket: ticket,
+		Lead: w.t("deed.lead"), Leave: ui.Link{Label: w.t("deed.leave"), Href: or(u.back, "/")}}
+	lines := strings.Split(u.shown, "\n")
+	if u.what.Deed() {
+		p.Facts = w.deedFacts(lines)
+		return p
+	}
+	p.Facts = w.exportFacts(lines)
+	p.Lead, p.Leave.Label = w.t("take.lead", "n", u.need), w.t("take.leave")
+	return p
+}
+
+// askTake asks why a confidential attachment should leave, which others have to
+// agree to.
+func (s *Server) askTake(c echo.Context, un *restore.Unagreed) error {
+	w, one := s.words(c), un.One
+	names, _, err := s.deptNames(c)
+	if err != nil {
+		return err
+	}
+	what := []string{w.kind(one.Hit.Kind), w.title(one.Container), w.full(one.Hit.Time).Text}
+	if name := names[one.Hit.Dept]; name != "" {
+		what = slices.Insert(what, 1, name)
+	}
+	shown := []string{strings.Join(what, " · "), w.t("asof.now"), w.t("take.one"), w.class(un.Class)}
+	for i := range shown {
+		shown[i] = strings.Join(strings.Fields(shown[i]), " ")
+	}
+	u := unasked{what: un.What, need: un.Need, purpose: visitOf(c).session.Purpose, shown: strings.Join(shown, "\n"), payload: un.Payload, back: recordPath(one.Hit.ID)}
+	p := s.deedPage(c, s.whyFirst(c, &u), &u)
+	return render(c, http.StatusConflict, p)
 }
 
 func (w words) deedFacts(shown []string) (out []templates.Pair) {
@@ -123,10 +165,14 @@ func (s *Server) deedAsk(c echo.Context) error {
 	if !ok || u.session != v.session.ID || s.d.Now().After(u.until) {
 		return approval.ErrNotFound
 	}
-	rq := approval.Request{What: u.what, By: v.session.User.Name, Need: 1, Reason: c.FormValue("reason"), Shown: u.shown, Payload: u.payload}
+	rq := approval.Request{What: u.what, By: v.session.User.Name, Purpose: u.purpose, Need: u.need, Reason: c.FormValue("reason"), Shown: u.shown, Payload: u.payload}
 	if rq.Check() != nil {
-		p := s.deedPage(c, ticket, u.what, strings.Split(u.shown, "\n"))
-		p.Reason, p.Problems = rq.Reason, []ui.Problem{{Field: "reason", Text: w.t("deed.reason.need")}}
+		p := s.deedPage(c, ticket, &u)
+		need := w.t("deed.reason.need")
+		if !u.what.Deed() {
+			need = w.t("inbox.reason.need", "n", u.need)
+		}
+		p.Reason, p.Problems = rq.Reason, []ui.Problem{{Field: "reason", Text: need}}
 		return render(c, http.StatusUnprocessableEntity, p)
 	}
 	s.mu.Lock()

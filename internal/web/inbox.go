@@ -149,18 +149,13 @@ func (s *Server) askPage(c echo.Context, r *approval.Request) templates.Ask {
 	own := strings.EqualFold(r.By, v.session.User.Name)
 	p := templates.Ask{Shell: s.shell(c, w.t("inbox.title"), "/inbox"), AskRow: w.ask(r), CanDecide: s.mayDecide(v, r),
 		CanRun: own && r.State == approval.Agreed, CanWithdraw: own && (r.State == approval.Waiting || r.State == approval.Agreed)}
-	labels := []string{"inbox.scope", "asof.label", "restore.amount", "inbox.class"}
-	if r.What == approval.Grant {
-		labels = []string{"access.for", "inbox.scope", "access.last", "access.act"}
-	}
-	lines := strings.Split(r.Shown, "\n")
-	if r.What.Deed() {
-		p.Facts, lines = w.deedFacts(lines), nil
-	}
-	for i, line := range lines {
-		if i < len(labels) {
-			p.Facts = append(p.Facts, templates.Pair{Label: w.t(labels[i]), Value: line})
-		}
+	switch lines := strings.Split(r.Shown, "\n"); {
+	case r.What.Deed():
+		p.Facts = w.deedFacts(lines)
+	case r.What == approval.Grant:
+		p.Facts = w.facts(lines, "access.for", "inbox.scope", "access.last", "access.act")
+	default:
+		p.Facts = w.exportFacts(lines)
 	}
 	if r.Purpose != "" {
 		p.Facts = append(p.Facts, templates.Pair{Label: w.t("inbox.purpose"), Value: w.purpose(r.Purpose)})
@@ -177,6 +172,17 @@ func (s *Server) askPage(c echo.Context, r *approval.Request) templates.Ask {
 		p.Decisions = append(p.Decisions, templates.AskWord{By: d.By, State: st, Word: word, Note: d.Note, At: w.full(d.At)})
 	}
 	return p
+}
+
+func (w words) exportFacts(lines []string) []templates.Pair {
+	return w.facts(lines, "inbox.scope", "asof.label", "restore.amount", "inbox.class")
+}
+
+func (w words) facts(lines []string, labels ...string) (out []templates.Pair) {
+	for i, line := range lines[:min(len(lines), len(labels))] {
+		out = append(out, templates.Pair{Label: w.t(labels[i]), Value: line})
+	}
+	return out
 }
 
 func (s *Server) askDecide(c echo.Context) error {

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -193,6 +194,10 @@ func (s *Server) blob(c echo.Context, take bool) error {
 		return echo.NewHTTPError(http.StatusNotFound)
 	}
 	r, b, err := s.d.Door.Blob(c.Request().Context(), s.request(c), id, n, take)
+	var u *restore.Unagreed
+	if errors.As(err, &u) {
+		return s.askTake(c, u)
+	}
 	if err != nil {
 		return err
 	}
