@@ -51,7 +51,7 @@ func TestAConfidentialFileLeavesOnlyAfterTwoOthersAgreed(t *testing.T) {
 	maria.post(path+"/run").wants(t, 409, "其他人尚未同意")
 	lei.post(path+"/decide", "word", "yes").wants(t, 303)
 	maria.fresh("maria")
-	got := maria.post(path + "/run").wants(t, 200)
+	got := maria.post(path+"/run").wants(t, 200)
 	z, err := zip.NewReader(bytes.NewReader([]byte(got.body)), int64(len(got.body)))
 	if err != nil {
 		t.Fatal(err)
