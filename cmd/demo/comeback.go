@@ -75,8 +75,11 @@ func (w *world) recover(ctx context.Context, p *person, before *copied) error {
 	if err := w.writeConfig(); err != nil {
 		return err
 	}
-	shares := filepath.Join(w.o.dir, "shares.txt")
-	if err := os.WriteFile(shares, []byte(p.Shares[1]+"\n"+p.Shares[2]+"\n"), 0o600); err != nil {
+	if err := w.refusedFormer(ctx, p); err != nil {
+		return err
+	}
+	shares, err := w.sharesFile(p.Shares[1], p.Shares[2])
+	if err != nil {
 		return err
 	}
 	defer os.Remove(shares)

@@ -31,8 +31,8 @@ func (w *world) stock(ctx context.Context, p *person) error {
 	if err != nil {
 		return err
 	}
-	shares := filepath.Join(w.o.dir, "shares.txt")
-	if err := os.WriteFile(shares, []byte(p.Shares[0]+"\n"+p.Shares[1]+"\n"), 0o600); err != nil {
+	shares, err := w.sharesFile(p.Shares[0], p.Shares[1])
+	if err != nil {
 		return err
 	}
 	defer os.Remove(shares)

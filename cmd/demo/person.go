@@ -30,6 +30,7 @@ type person struct {
 	Name, Password string
 	Secret, URL    string
 	Shares         []string
+	Former         []string // shares of the former root key
 	Step           int64 // last one-time code used
 
 	http *http.Client

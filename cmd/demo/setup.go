@@ -69,7 +69,7 @@ func (w *world) setUp(ctx context.Context, p *person) error {
 	if _, err := p.post(ctx, "/setup/storage", url.Values{"offsite_address": {w.nodeAddr()}, "offsite_code": {code}}); err != nil {
 		return err
 	}
-	if err := w.makeKit(ctx, p); err != nil {
+	if err := w.makeKit(ctx, p, "/setup/kit/make"); err != nil {
 		return err
 	}
 	n, err := w.everybody(ctx, p, info.Admin)
@@ -111,8 +111,9 @@ func (w *world) makeAccount(ctx context.Context, p *person) error {
 
 var shareText = regexp.MustCompile(`FAROL1-[A-Z0-9-]+[A-Z0-9]`)
 
-func (w *world) makeKit(ctx context.Context, p *person) error {
-	pg, err := p.do(ctx, http.MethodPost, "/setup/kit/make", url.Values{"n": {"3"}, "k": {"2"}})
+// makeKit lets the page at path make shares, and types two of them back.
+func (w *world) makeKit(ctx context.Context, p *person, path string) error {
+	pg, err := p.do(ctx, http.MethodPost, path, url.Values{"n": {"3"}, "k": {"2"}})
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ func (w *world) smoke(ctx context.Context, p *person, began time.Time) error {
 		}
 		return err
 	})
+	check("root key changed", func() error { return w.rotate(ctx, p) })
 	check("stock kopia", func() error { return w.stock(ctx, p) })
 	check("lost disk", func() error { return w.recover(ctx, p, before) })
 	check("no plaintext at rest", func() error { return w.grep(ctx, p) })
