@@ -33,6 +33,9 @@ func (b *bench) ask(t *testing.T, path, body string) (out map[string]any) {
 
 func (b *bench) waiting(t *testing.T) []watch.Alarm {
 	t.Helper()
+	if err := b.alarms.Judge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	as, err := b.alarms.Alarms(t.Context(), 50)
 	if err != nil {
 		t.Fatal(err)

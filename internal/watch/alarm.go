@@ -173,8 +173,12 @@ func (w *Watch) open(ctx context.Context, tx *db.Tx, cause Cause, kind record.Ki
 	return id, err
 }
 
-// Open reports whether an alarm waits for a person.
+// Open reports whether an alarm waits for a person, with all that was committed
+// before. Without an answer it counts as open.
 func (w *Watch) Open(ctx context.Context) (bool, error) {
+	if err := w.Judge(ctx); err != nil {
+		return true, err
+	}
 	var n int
 	err := w.d.Control.View(ctx, func(tx *db.Tx) error {
 		return tx.QueryRowContext(ctx, "SELECT count(*) FROM alarm WHERE closed=0").Scan(&n)

@@ -63,12 +63,12 @@ func (w *Watch) load(ctx context.Context, day string) (map[place]*tally, error) 
 	return out, nil
 }
 
-// usual is the second busiest day of a container before today.
-func (w *Watch) usual(ctx context.Context, p place) (u [2]int64, err error) {
+// usual is the second busiest day of a container before a day.
+func (w *Watch) usual(ctx context.Context, p place, day string) (u [2]int64, err error) {
 	err = w.d.Control.View(ctx, func(tx *db.Tx) error {
 		for i, col := range []string{"deleted", "changed"} {
 			if err := tx.QueryRowContext(ctx, "SELECT coalesce((SELECT "+col+" FROM watch_day WHERE kind=? AND container=? AND day<? ORDER BY 1 DESC LIMIT 1 OFFSET 1), 0)",
-				string(p.kind), p.container, w.day).Scan(&u[i]); err != nil {
+				string(p.kind), p.container, day).Scan(&u[i]); err != nil {
 				return err
 			}
 		}

@@ -49,8 +49,6 @@ package watch
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -107,6 +105,11 @@ type Watch struct {
 	today map[place]*tally
 	dirty map[place]bool
 	heard string // day on which silence was judged last
+
+	pending bool          // something was counted that is not judged yet
+	soon    chan struct{} // wakes Run
+
+	judging sync.Mutex // one judgement at a time; taken before mu
 }
 
 type place struct {
@@ -119,6 +122,9 @@ type tally struct {
 	Activity           // as counted, without regard to what was looked at
 	ok       [4]int64  // deleted, changed, noise and notes that a person has looked at
 	usual    *[2]int64 // deleted, changed; nil: not looked up
+	held     int64     // what the container held when the day began, as last looked up
+	heldOf   int64     // deletions and changes counted then
+	heldAt   time.Time // zero: not looked up
 }
 
 // New returns a watch. It starts nothing.
@@ -132,7 +138,7 @@ func New(d Deps) *Watch {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	return &Watch{d: d, today: map[place]*tally{}, dirty: map[place]bool{}}
+	return &Watch{d: d, today: map[place]*tally{}, dirty: map[place]bool{}, pending: true, soon: make(chan struct{}, 1)}
 }
 
 // Fact is what a commit did to one record.
@@ -146,30 +152,25 @@ type Fact struct {
 	Signs     Signs
 }
 
-// Committed counts what a commit did and opens or updates the alarms that
-// follow from it. The commit is durable whatever this returns.
+// Committed counts what a commit did; [Watch.Run] judges it within a second.
+// The commit is durable whatever this returns.
 func (w *Watch) Committed(ctx context.Context, seq uint64, facts []Fact) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.turn(ctx); err != nil {
 		return err
 	}
-	touched := false
 	for _, f := range facts {
-		touched = w.count(seq, f) || touched
+		w.pending = w.count(seq, f) || w.pending
 	}
-	if !touched {
+	if !w.pending {
 		return nil
 	}
-	day, err := w.activity(ctx)
-	if err != nil {
-		return err
+	select {
+	case w.soon <- struct{}{}:
+	default:
 	}
-	found := w.d.Limits.Judge(day)
-	if len(found) == 0 {
-		return nil
-	}
-	return errors.Join(w.flush(ctx), w.raise(ctx, found))
+	return nil
 }
 
 // count adds a fact to its container's day. It reports whether there was
@@ -222,68 +223,9 @@ func (w *Watch) turn(ctx context.Context) error {
 	return nil
 }
 
-// activity is the day as [Limits.Judge] takes it. What lies far below every
-// floor is not looked up.
-func (w *Watch) activity(ctx context.Context) ([]Activity, error) {
-	l := w.d.Limits
-	many := map[int64]int64{}      // deletions a department
-	odd := map[record.Kind]int64{} // files with signs a kind
-	for p, t := range w.today {
-		many[t.Dept] += t.Deleted - t.ok[0]
-		odd[p.kind] += t.Noise - t.ok[2] + t.Notes - t.ok[3]
-	}
-	var out []Activity
-	for p, t := range w.today {
-		a := t.Activity
-		a.Deleted, a.Changed, a.Noise, a.Notes = t.Deleted-t.ok[0], t.Changed-t.ok[1], t.Noise-t.ok[2], t.Notes-t.ok[3]
-		if a.Deleted < l.Deletions && a.Changed < l.Changes && (a.Noise+a.Notes == 0 || odd[p.kind] < min(l.NoiseFiles, l.NotedFiles+1, l.Notes)) && many[t.Dept] < l.DeptDeletions {
-			continue
-		}
-		if t.usual == nil {
-			u, err := w.usual(ctx, p)
-			if err != nil {
-				return nil, err
-			}
-			t.usual = &u
-		}
-		live, err := w.d.Catalog.Live(ctx, p.container)
-		if err != nil {
-			return nil, fmt.Errorf("count a container's items: %w", err)
-		}
-		a.Held, a.UsualDeleted, a.UsualChanged = live+t.Deleted, t.usual[0], t.usual[1]
-		out = append(out, a)
-	}
-	return out, nil
-}
-
 // Raise opens or updates an alarm about what another part has found.
 func (w *Watch) Raise(ctx context.Context, found ...Finding) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.raise(ctx, found)
-}
-
-// flushEvery bounds what of the day's counts a crash can lose.
-const flushEvery = 10 * time.Second
-
-// Run keeps the day's counts until ctx ends.
-func (w *Watch) Run(ctx context.Context) error {
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
-	keep := func(ctx context.Context) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if err := w.flush(ctx); err != nil {
-			w.d.Log.WarnContext(ctx, "the day's counts were not kept", "err", err)
-		}
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			keep(context.WithoutCancel(ctx))
-			return ctx.Err()
-		case <-tick.C:
-			keep(ctx)
-		}
-	}
 }

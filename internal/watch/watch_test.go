@@ -25,11 +25,19 @@ type firm struct {
 	rates  []Rate
 	events []audit.Event
 	broken error // of the log
+	counts int   // how often a container was counted
+	gate   chan struct{}
 }
 
 func (f *firm) Points(context.Context) ([]archive.Point, error) { return f.points, nil }
 func (f *firm) LastSeq() uint64                                 { return f.seq }
-func (f *firm) Live(_ context.Context, c int64) (int64, error)  { return f.live[c], nil }
+func (f *firm) Live(_ context.Context, c int64) (int64, error) {
+	f.counts++
+	if f.gate != nil {
+		<-f.gate
+	}
+	return f.live[c], nil
+}
 func (f *firm) Written(_ context.Context, _ time.Time, fn func(int64, string, int64)) error {
 	for _, r := range f.rates {
 		fn(r.Dept, r.Day, r.N)
@@ -80,6 +88,9 @@ func (f *firm) commit(t *testing.T, fs []Fact) {
 	t.Helper()
 	f.seq++
 	if err := f.Committed(t.Context(), f.seq, fs); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Judge(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -165,7 +176,10 @@ func TestNothingOpensOrClosesWithoutItsEntry(t *testing.T) {
 	f.live[7] = 10
 	f.broken = fmt.Errorf("the disk is full")
 	f.seq++
-	if err := f.Committed(t.Context(), f.seq, facts(60, gone)); err == nil {
+	if err := f.Committed(t.Context(), f.seq, facts(60, gone)); err != nil {
+		t.Fatal(err)
+	}
+	if f.Judge(t.Context()) == nil || f.Judge(t.Context()) == nil {
 		t.Error("an alarm without an entry is no error")
 	}
 	if as := f.open(t); len(as) > 0 {
@@ -298,3 +312,63 @@ func TestTheEnvelopeAlarmNeedsNoArchive(t *testing.T) {
 type lost struct{ *firm }
 
 func (lost) Points(context.Context) ([]archive.Point, error) { return nil, fmt.Errorf("no disk") }
+
+// TestAFloodOfChangesIsCountedAFewTimesAndHoldsUpNoCommit: counting a container
+// takes as long as it is large. Done at every commit it once slowed a busy day
+// down until events waited a minute.
+func TestAFloodOfChangesIsCountedAFewTimesAndHoldsUpNoCommit(t *testing.T) {
+	f := newFirm(t)
+	const containers = 20
+	for c := range int64(containers) {
+		f.live[c] = 1_000_000 // far too much for an alarm
+	}
+	for range 500 {
+		var fs []Fact
+		for c := range int64(containers) {
+			fs = append(fs, Fact{Kind: record.Chat, Container: c, Dept: 3, Held: true, Deleted: true})
+		}
+		f.commit(t, fs)
+		f.now = f.now.Add(2 * time.Second)
+	}
+	if f.counts > containers*20 {
+		t.Errorf("500 commits over %d containers counted %d times", containers, f.counts)
+	}
+	if as := f.open(t); len(as) > 0 {
+		t.Errorf("alarms %+v", as)
+	}
+
+	f.restart()
+	f.gate = make(chan struct{})
+	judged := make(chan error)
+	go func() { judged <- f.Judge(t.Context()) }() // the counts were not kept: it has nothing to count
+	if err := <-judged; err != nil {
+		t.Fatal(err)
+	}
+	f.live[7], f.live[8] = 40, 40
+	f.seq++
+	if err := f.Committed(t.Context(), f.seq, facts(35, gone)); err != nil {
+		t.Fatal(err)
+	}
+	go func() { judged <- f.Judge(t.Context()) }()
+	for range 100 {
+		f.seq++
+		if err := f.Committed(t.Context(), f.seq, facts(1, Fact{Kind: record.Files, Container: 8, Dept: 4, Held: true, Deleted: true})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case err := <-judged:
+		t.Fatalf("it did not count: %v", err)
+	default: // a hundred commits went by
+	}
+	close(f.gate)
+	if err := <-judged; err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Judge(t.Context()); err != nil { // what came meanwhile
+		t.Fatal(err)
+	}
+	if as := f.open(t); len(as) != 1 || len(as[0].Places) != 2 {
+		t.Errorf("alarms %+v", as)
+	}
+}
