@@ -456,7 +456,7 @@ func (p MeHome) Page() templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, " <form class=\"panel\" role=\"search\" method=\"get\" action=\"/me/search\"><div class=\"in\"><div class=\"row\"><div class=\"with-ic grow\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, " <form class=\"panel\" role=\"search\" method=\"post\" action=\"/me/search\"><div class=\"in\"><div class=\"row\"><div class=\"with-ic grow\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -910,7 +910,7 @@ func (p MeSearch) Page() templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 62, " <form class=\"panel\" role=\"search\" method=\"get\" action=\"/me/search\"><div class=\"in stack\"><div class=\"row\"><div class=\"with-ic grow\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 62, " <form class=\"panel\" role=\"search\" method=\"post\" action=\"/me/search\"><div class=\"in stack\"><div class=\"row\"><div class=\"with-ic grow\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

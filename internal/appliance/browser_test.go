@@ -306,7 +306,8 @@ func TestAPersonWalksTheMainJobInABrowser(t *testing.T) {
 	b.open("/archive/chat")
 	b.follow("open a conversation", `main a[href^="/archive/chat/"]`)
 	text, word := someMessage(t, a)
-	b.open("/search?q=" + word)
+	b.open("/search")
+	b.fill("/search", "button[type=submit]", map[string]string{"q": word})
 	b.run("a marked hit", chromedp.WaitVisible("mark"))
 	if !strings.Contains(b.text(), word) {
 		t.Fatalf("the hit does not show %q of %q", word, text)

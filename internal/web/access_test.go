@@ -167,10 +167,10 @@ func TestReadingStory(t *testing.T) {
 		}
 	}
 	word := longest(body)
-	hit := v.get("/search?q="+word).wants(t, 200, "<mark>").body
-	v.get("/search?q=&from=2026-13-01").wants(t, 422)
-	v.get("/search?q=-x").wants(t, 422)
-	v.get("/search?q="+`%3Cscript%3Ealert(1)%3C/script%3E`).wants(t, 200, "&lt;script&gt;").lacks(t, "<script>alert")
+	hit := v.find("/search", word).wants(t, 200, "<mark>").body
+	v.find("/search", "", "from", "2026-13-01").wants(t, 422)
+	v.find("/search", "-x").wants(t, 422)
+	v.find("/search", "<script>alert(1)</script>").wants(t, 200, "&lt;script&gt;").lacks(t, "<script>alert")
 	found := regexp.MustCompile(`href="(/archive/chat/-?\d+\?near=(\d+))#m`).FindStringSubmatch(hit)
 	if found == nil {
 		t.Fatal("no hit leads into a conversation")

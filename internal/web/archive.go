@@ -61,7 +61,7 @@ func (s *Server) containers(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	find := strings.TrimSpace(c.QueryParam("find"))
+	_, find, _ := s.keptWords(c) // kept no longer: the whole list
 	var rows []templates.ContainerRow
 	for _, i := range list {
 		row := w.container(i, names, a.param())
@@ -78,6 +78,15 @@ func (s *Server) containers(c echo.Context) error {
 	p := templates.Containers{Shell: s.shell(c, w.kind(k), archivePath(k)), Kind: w.kind(k), Icon: kindIcons[k], Purpose: w.purpose(visitOf(c).session.Purpose), Rows: rows, Find: find,
 		FindAction: c.Request().URL.Path, Unit: w.t("unit.items." + string(k)), EmptyText: w.t("archive.empty." + string(k)), AsOf: s.asOfBar(c, a)}
 	return render(c, http.StatusOK, p)
+}
+
+// containersAsk takes the words that narrow the list.
+func (s *Server) containersAsk(c echo.Context) error {
+	k, err := s.kindOf(c)
+	if err != nil {
+		return err
+	}
+	return s.askWords(c, archivePath(k), func() error { return s.containers(c) })
 }
 
 // container is a container as a row.

@@ -398,6 +398,17 @@ func (v *visitor) post(path string, pairs ...string) answerOf {
 	return v.do("POST", path, f)
 }
 
+// find sends words as the form of a page does and opens what it leads to.
+func (v *visitor) find(page, words string, more ...string) answerOf {
+	v.h.t.Helper()
+	a := v.post(page, append([]string{"q", words}, more...)...).wants(v.h.t, 303)
+	_, tail, _ := strings.Cut(a.to, "?")
+	if words != "" && (strings.Contains(tail, words) || strings.Contains(tail, url.QueryEscape(words))) {
+		v.h.t.Errorf("the words stand in the address %s", a.to)
+	}
+	return v.get(a.to)
+}
+
 // wants checks the status, where a redirect goes, and what the page says.
 func (a answerOf) wants(t *testing.T, code int, parts ...string) answerOf {
 	t.Helper()

@@ -89,7 +89,7 @@ func TestAMembersSessionAndAnAccountsAreStrangers(t *testing.T) {
 			}
 		}
 	}
-	if routes != 4 {
+	if routes != 5 {
 		t.Errorf("%d routes of members", routes)
 	}
 	m.get("/me").wants(t, 200, "/me/logout") // it is a live session all the while

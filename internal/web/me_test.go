@@ -287,9 +287,9 @@ func TestAMemberFindsReadsAndGetsBackWhatIsHis(t *testing.T) {
 	v = h.member(user)
 	v.get("/me").wants(t, 200, "8/2005", "/me/search?kind=files")
 	text := shapeOf(&said).Content
-	v.get(query("/me/search", "q", text)).wants(t, 200, fmt.Sprintf(`href="/me/record/%d"`, said.ID))
-	v.get(query("/me/search", "q", "沒有人寫過的字句")).wants(t, 200, "沒有找到您的資料")
-	v.get("/me/search?q=%2F").wants(t, 422)
+	v.find("/me/search", text).wants(t, 200, fmt.Sprintf(`href="/me/record/%d"`, said.ID))
+	v.find("/me/search", "沒有人寫過的字句").wants(t, 200, "沒有找到您的資料")
+	v.find("/me/search", "/").wants(t, 422)
 	v.get("/me/search?from=2026-05-01&to=2026-04-01").wants(t, 422)
 	v.get(meRecordPath(said.ID)).wants(t, 200, html.EscapeString(text))
 	v.get(meRecordPath(file.ID)).wants(t, 200, fmt.Sprintf("/me/record/%d/blob/0/download", file.ID))

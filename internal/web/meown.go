@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -63,12 +62,29 @@ func (w words) meKinds(on string) []ui.Choice {
 }
 
 // meSearch finds or lists what he wrote.
+func (s *Server) meAsk(c echo.Context) error {
+	return s.askWords(c, "/me/search", func() error { return s.meFor(c, "", "", s.words(c).t("search.long", "n", longestAsk)) })
+}
+
+// meSearch lists or finds what is the member's own.
 func (s *Server) meSearch(c echo.Context) error {
+	id, text, ok := s.keptWords(c)
+	if !ok {
+		return s.meFor(c, "", "", s.words(c).t("search.gone"))
+	}
+	return s.meFor(c, id, text, "")
+}
+
+func (s *Server) meFor(c echo.Context, askedID, text, problem string) error {
 	w := s.words(c)
-	text, kind, from, to := strings.TrimSpace(c.QueryParam("q")), c.QueryParam("kind"), c.QueryParam("from"), c.QueryParam("to")
+	kind, from, to := c.QueryParam("kind"), c.QueryParam("from"), c.QueryParam("to")
 	p := templates.MeSearch{Me: s.mePage(c, w.t("self.search")), Q: text, Kinds: w.meKinds(kind), From: from, To: to}
 	if err := s.d.Members.Search(&visitOf(c).member.Person); err != nil {
 		return s.slowed(c, err)
+	}
+	if problem != "" {
+		p.Problems = []ui.Problem{{Field: "q", Text: problem}}
+		return render(c, http.StatusUnprocessableEntity, p)
 	}
 	q := restore.OwnQuery{Text: text, OwnQuery: catalog.OwnQuery{Before: number(c, "before"), Limit: searchPage}}
 	var ok bool
@@ -93,7 +109,7 @@ func (s *Server) meSearch(c echo.Context) error {
 		p.Hits = append(p.Hits, w.ownHit(&res.Items[i]))
 	}
 	if res.Next != 0 {
-		p.Next = query("/me/search", "q", text, "kind", kind, "from", from, "to", to, "before", strconv.FormatInt(res.Next, 10))
+		p.Next = query("/me/search", "s", askedID, "kind", kind, "from", from, "to", to, "before", strconv.FormatInt(res.Next, 10))
 	}
 	return render(c, http.StatusOK, p)
 }

@@ -38,8 +38,9 @@ import (
 //	POST /storage/<id>/verify, /storage/<id>/retire files=keep|erase|forget
 //	GET  /points          page, or all daily weekly monthly from to: a preview of these rules
 //	POST /points/rules    all daily weekly monthly from to   POST /points/<id>/hold reason, /points/<id>/unhold
-//	GET  /search          q kind dept from to in before
-//	GET  /me              303 to DingTalk at /me/go, back at /me/callback   GET /me/search q kind from to before
+//	POST /search          q kind dept from to in as_of, 303 to
+//	GET  /search          s (what stands for the words in this session) kind dept from to in before as_of
+//	GET  /me              303 to DingTalk at /me/go, back at /me/callback   GET /me/search s kind from to before   POST /me/search q kind from to
 //	POST /consents/self   on=0|1, what=signin for the first factor by DingTalk
 //	GET  /login/dingtalk  303 to DingTalk, back at /login/dingtalk/callback; then POST /login first=1 totp|recovery|ticket credential
 //	POST /alarms/<id>     note
@@ -198,11 +199,13 @@ func (s *Server) routes() []route {
 		{"GET", "/me/callback", s.meCallback, gate},
 		{"POST", "/me/logout", s.meLogout, own},
 		{"GET", "/me/search", s.meSearch, own},
+		{"POST", "/me/search", s.meAsk, own},
 		{"GET", "/me/record/:id", s.meRecord, own},
 		{"GET", "/me/record/:id/blob/:n/download", s.meTake, own},
 
 		{"GET", "/archive", s.archiveHome, read},
 		{"GET", "/archive/:kind", s.containers, read},
+		{"POST", "/archive/:kind", s.containersAsk, may(policy.Read)},
 		{"GET", "/archive/:kind/:id", s.container, read},
 		{"GET", "/record/:id", s.record, read},
 		{"GET", "/record/:id/reveal", s.reveal, read.andFresh()},
@@ -210,6 +213,7 @@ func (s *Server) routes() []route {
 		{"GET", "/record/:id/blob/:n/download", s.blobTake, may(policy.Export).forContent().andFresh()},
 		{"GET", "/record/:id/proof.json", s.proof, may(policy.Export).forContent().andFresh()},
 		{"GET", "/search", s.search, find},
+		{"POST", "/search", s.searchAsk, may(policy.Search)},
 
 		{"GET", "/restore", s.restoreForm, may(policy.Restore).forContent()},
 		{"POST", "/restore/run", s.restoreRun, may(policy.Restore).forContent().andFresh()},

@@ -61,14 +61,29 @@ func (w words) deptChoices(all []record.Dept, on string) []ui.Choice {
 	return out
 }
 
+// searchAsk takes the words of a search.
+func (s *Server) searchAsk(c echo.Context) error {
+	return s.askWords(c, "/search", func() error { return s.searchFor(c, "", "", s.words(c).t("search.long", "n", longestAsk)) })
+}
+
+// search answers what was asked for.
 func (s *Server) search(c echo.Context) error {
+	id, text, ok := s.keptWords(c)
+	if !ok {
+		return s.searchFor(c, "", "", s.words(c).t("search.gone"))
+	}
+	return s.searchFor(c, id, text, "")
+}
+
+// searchFor shows the page with what the words find, or with a problem of theirs.
+func (s *Server) searchFor(c echo.Context, askedID, text, problem string) error {
 	ctx, w, rq := c.Request().Context(), s.words(c), s.request(c)
 	_, depts, err := s.deptNames(c)
 	if err != nil {
 		return err
 	}
-	text, kind, dept, from, to := strings.TrimSpace(c.QueryParam("q")), c.QueryParam("kind"), c.QueryParam("dept"), c.QueryParam("from"), c.QueryParam("to")
-	p := templates.Search{Shell: s.shell(c, w.t("search.title"), "/search"), Purpose: w.purpose(string(rq.Purpose)), Q: text, Kinds: w.kindChoices(kind), Depts: w.deptChoices(depts, dept), From: from, To: to}
+	kind, dept, from, to := c.QueryParam("kind"), c.QueryParam("dept"), c.QueryParam("from"), c.QueryParam("to")
+	p := templates.Search{Shell: s.shell(c, w.t("search.title"), "/search"), Purpose: w.purpose(string(rq.Purpose)), Q: text, Asks: askedID, Kinds: w.kindChoices(kind), Depts: w.deptChoices(depts, dept), From: from, To: to}
 	for _, v := range []string{kind, dept, from, to} {
 		if v != "" {
 			p.Filters++
@@ -82,7 +97,7 @@ func (s *Server) search(c echo.Context) error {
 		return c.Redirect(http.StatusSeeOther, a.moved)
 	}
 	asOf, kept := a.seq, []templates.Kept(nil)
-	for _, k := range []string{"q", "kind", "dept", "from", "to", "in"} {
+	for _, k := range []string{"s", "kind", "dept", "from", "to", "in"} {
 		if x := c.QueryParam(k); x != "" {
 			kept = append(kept, templates.Kept{Name: k, Value: x})
 		}
@@ -95,6 +110,10 @@ func (s *Server) search(c echo.Context) error {
 			return err
 		}
 		p.Container, p.ContainerName = c.QueryParam("in"), w.title(info)
+	}
+	if problem != "" {
+		p.Problems = []ui.Problem{{Field: "q", Text: problem}}
+		return render(c, http.StatusUnprocessableEntity, p)
 	}
 	var ok bool
 	if q.From, q.To, ok = dates(from, to); !ok {
@@ -144,7 +163,7 @@ func (s *Server) search(c echo.Context) error {
 		p.Hits = append(p.Hits, w.hit(it, where, c.QueryParam("as_of")))
 	}
 	if res.Next != 0 {
-		p.Next = query("/search", "as_of", c.QueryParam("as_of"), "q", text, "kind", kind, "dept", dept, "from", from, "to", to, "in", c.QueryParam("in"), "before", strconv.FormatInt(res.Next, 10))
+		p.Next = query("/search", "as_of", c.QueryParam("as_of"), "s", askedID, "kind", kind, "dept", dept, "from", from, "to", to, "in", c.QueryParam("in"), "before", strconv.FormatInt(res.Next, 10))
 	}
 	p.Histogram = w.histogram(res.Items)
 	return render(c, http.StatusOK, p)

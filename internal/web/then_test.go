@@ -54,8 +54,8 @@ func TestAStateOfThePastIsShownOnEveryPageUntilTheReaderGoesBack(t *testing.T) {
 	for _, x := range page.Items {
 		if x.Seq == it.Seq && x.Doc.Body != "" {
 			word = longest(x.Doc.Body)
-			v.get("/search?q="+word+"&as_of="+at).wants(t, 200, band, recordOrThread(x, at))
-			if body := v.get("/search?q="+word+"&as_of="+before).wants(t, 200, band).body; strings.Contains(body, "m"+strconv.FormatInt(x.ID, 10)+`"`) {
+			v.find("/search", word, "as_of", at).wants(t, 200, band, recordOrThread(x, at))
+			if body := v.find("/search", word, "as_of", before).wants(t, 200, band).body; strings.Contains(body, "m"+strconv.FormatInt(x.ID, 10)+`"`) {
 				t.Error("a search finds what was not there yet")
 			}
 			break

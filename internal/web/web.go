@@ -9,6 +9,7 @@ package web
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net"
@@ -74,6 +75,8 @@ type Server struct {
 	pending   map[string]pending       // consents under way, by DingTalk's state
 	paces     map[string]*rate.Limiter // accounts that opened content
 	unasked   map[string]unasked       // deeds that want a reason, by ticket
+	askedFor  map[string]asked         // words of searches, by what stands for them
+	askKey    []byte                   // of this process, for that
 	checked   checkedLog               // the last check of the audit log
 	facts     facts                    // at most two seconds old
 }
@@ -86,7 +89,7 @@ func New(d Deps) (*Server, error) {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{d: d, readTime: time.Minute, burst: readBurst, paces: map[string]*rate.Limiter{}, claims: map[string]claimed{}, enrolling: map[int64]claimed{}, pending: map[string]pending{}, unasked: map[string]unasked{}}
+	s := &Server{d: d, readTime: time.Minute, burst: readBurst, paces: map[string]*rate.Limiter{}, claims: map[string]claimed{}, enrolling: map[int64]claimed{}, pending: map[string]pending{}, unasked: map[string]unasked{}, askedFor: map[string]asked{}, askKey: []byte(rand.Text() + rand.Text())}
 	s.e = s.router()
 	return s, nil
 }
