@@ -31,7 +31,7 @@ type person struct {
 	Secret, URL    string
 	Shares         []string
 	Former         []string // shares of the former root key
-	Step           int64 // last one-time code used
+	Step           int64    // last one-time code used
 
 	http *http.Client
 	base string

@@ -3,7 +3,9 @@ package backup
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,6 +28,7 @@ const (
 	namedCalls = 8                // calls by name at once
 	namedTime  = 10 * time.Second // what a call by name may take
 	namedTries = 2                // after so many the conversation is read on instead
+	shutTime   = time.Minute      // a reader who was refused is not tried before
 	fetches    = 16               // parts with attachments that are fetched without keeping their conversation waiting
 )
 
@@ -37,10 +40,13 @@ type follower struct {
 	lanes    map[record.Kind]chan struct{} // containers of a kind that are followed at once
 	calls    chan struct{}
 	fetching chan struct{}
+
+	mu   sync.Mutex
+	shut map[string]time.Time // readers whom DingTalk refuses, and until when they are left out
 }
 
 func (e *Engine) newFollower(g *errgroup.Group, h *hints) *follower {
-	f := &follower{e: e, h: h, g: g, lanes: map[record.Kind]chan struct{}{}, calls: make(chan struct{}, namedCalls), fetching: make(chan struct{}, fetches)}
+	f := &follower{e: e, h: h, g: g, lanes: map[record.Kind]chan struct{}{}, calls: make(chan struct{}, namedCalls), fetching: make(chan struct{}, fetches), shut: map[string]time.Time{}}
 	for kind := range e.kinds {
 		f.lanes[kind] = make(chan struct{}, e.lanes)
 	}
@@ -56,6 +62,7 @@ func (f *follower) round(ctx context.Context, env *connector.Env, chosen *settin
 			return src, false
 		}
 		src, ok = f.e.source(t.kind, t.hint.Container)
+		src.Via = f.open(src.Via)
 		return src, ok && len(src.Via) > 0 && chosen.Includes(src.Dept, t.kind)
 	}
 	for _, t := range f.h.take(func(t *todo) bool { _, named := source(t); return !named }) {
@@ -74,6 +81,18 @@ func (f *follower) round(ctx context.Context, env *connector.Env, chosen *settin
 		}
 		f.g.Go(func() error { return f.readNamed(ctx, env, p) })
 	}
+}
+
+// open are the readers who are not left out.
+func (f *follower) open(readers []string) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.shut) == 0 {
+		return readers
+	}
+	now := f.e.d.Now()
+	maps.DeleteFunc(f.shut, func(_ string, until time.Time) bool { return now.After(until) })
+	return slices.DeleteFunc(slices.Clone(readers), func(r string) bool { _, shut := f.shut[r]; return shut })
 }
 
 // follow reads what the todo's container has, when a lane of its kind is free.
@@ -105,11 +124,15 @@ func (f *follower) readNamed(ctx context.Context, env *connector.Env, p part) er
 			return ctx.Err()
 		}
 		f.e.d.Log.WarnContext(ctx, "messages could not be read by name; this is tried again, then their conversations are read on", "kind", p.todos[0].kind, "err", err)
+		now := f.e.d.Now()
+		if !errors.Is(err, dingtalk.ErrUnreachable) && !errors.Is(err, dingtalk.ErrThrottled) && !errors.Is(err, context.DeadlineExceeded) {
+			f.mu.Lock()
+			f.shut[p.reader] = now.Add(shutTime) // at once would not be better; another reader may be
+			f.mu.Unlock()
+		}
 		for _, t := range p.todos {
-			if t.tries++; !errors.Is(err, dingtalk.ErrUnreachable) && !errors.Is(err, dingtalk.ErrThrottled) && !errors.Is(err, context.DeadlineExceeded) {
-				t.tries = namedTries // another time would not be better
-			}
-			f.h.giveBack(t, f.e.d.Now())
+			t.tries++
+			f.h.giveBack(t, now)
 		}
 		return nil
 	}

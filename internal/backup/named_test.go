@@ -120,3 +120,40 @@ func TestACallThatHangsKeepsOnlyWhatItNamedWaiting(t *testing.T) {
 	await(6, 30*time.Second)
 	b.compare(t)
 }
+
+// TestAReaderWhomDingTalkRefusesIsLeftOutForAWhile: one member's consent has
+// gone; his conversations are read through others at once, and nobody knocks at
+// the same door with every event.
+func TestAReaderWhomDingTalkRefusesIsLeftOutForAWhile(t *testing.T) {
+	b := newBench(t, small())
+	b.run(t, Full)
+	b.openStreams(t, 10*time.Second)
+	b.mu.Lock()
+	b.missed, b.caught = false, time.Now()
+	b.mu.Unlock()
+	b.idle(t)
+	f := b.newFollower(nil, newHints())
+	f.shut["p"] = time.Now().Add(time.Hour)
+	f.shut["q"] = time.Now().Add(-time.Second)
+	if got := f.open([]string{"p", "q", "r"}); len(got) != 2 || got[0] != "q" {
+		t.Errorf("%v may read, want q and r", got)
+	}
+	before := b.chats(t)
+	var conv connector.Source
+	for _, s := range b.conversations() {
+		if len(s.Via) > 1 {
+			conv = s
+			break
+		}
+	}
+	b.control(t, "/_sim/faults", `{"match":"list_messages_by_ids","kind":"ipblock","count":1}`)
+	for i := range 10 {
+		b.control(t, "/_sim/send", fmt.Sprintf(`{"conversationId":%q,"senderUserId":%q,"text":"number %d"}`, conv.ID, conv.Via[0], i))
+		time.Sleep(100 * time.Millisecond)
+	}
+	for end := time.Now().Add(8 * time.Second); b.chats(t)-before < 10; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d of 10 are held", b.chats(t)-before)
+		}
+	}
+}
