@@ -179,8 +179,10 @@ func TestNothingOpensOrClosesWithoutItsEntry(t *testing.T) {
 	if err := f.Committed(t.Context(), f.seq, facts(60, gone)); err != nil {
 		t.Fatal(err)
 	}
-	if f.Judge(t.Context()) == nil || f.Judge(t.Context()) == nil {
-		t.Error("an alarm without an entry is no error")
+	for range 2 { // the second time it is still to be judged
+		if f.Judge(t.Context()) == nil {
+			t.Error("an alarm without an entry is no error")
+		}
 	}
 	if as := f.open(t); len(as) > 0 {
 		t.Errorf("opened without an entry: %+v", as)
