@@ -195,7 +195,7 @@ func TestTheFileHoldsNoSecret(t *testing.T) {
 func TestPasswordsThatAreGuessedAreRefused(t *testing.T) {
 	for pw, want := range map[string]error{
 		"short": ErrShort, "password12345": ErrWeak, "aaaaaaaaaaaaaa": ErrWeak, "123456789012": ErrWeak, "maria1234567": ErrWeak, "passwordpassword": ErrWeak,
-		"farol2026!!!": ErrWeak, goodPassword: nil, "燈塔守護者的鑰匙在海邊第三塊": nil, "Tr0ub4dor&3xyz": nil,
+		"farol2026!!!": ErrWeak, "startfinding": ErrWeak, "QWEasdzxc123": ErrWeak, "liverpool1985!!": ErrWeak, "2019_Franklampard": ErrWeak, "butterflybutterfly": ErrWeak, goodPassword: nil, "燈塔守護者的鑰匙在海邊第三塊": nil, "Tr0ub4dor&3xyz": nil,
 	} {
 		if err := CheckPassword(pw, "maria"); !errors.Is(err, want) {
 			t.Errorf("%q: %v", pw, err)

@@ -17,6 +17,9 @@ func CheckPassword(password, name string) error {
 			return ErrWeak
 		}
 	}
+	if easy(low) {
+		return ErrWeak
+	}
 	plain := strings.TrimRight(low, "0123456789!@#$.")
 	for _, w := range common {
 		if plain == w || low == w || strings.ReplaceAll(low, w, "") == "" {
