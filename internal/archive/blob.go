@@ -104,6 +104,10 @@ func (a *Archive) dropInline(id string) {
 	}
 }
 
+// onePart is a size that the splitter seldom divides: there is nothing to
+// arrive beside.
+const onePart = 512 << 10
+
 // buffers are reused: clearing a new one for each file costs as much as
 // sealing it.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
@@ -113,7 +117,11 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b 
 func (a *Archive) putDirect(ctx context.Context, head []byte, done bool, size int64, r io.Reader) (b record.Blob, err error) {
 	a.direct.RLock()
 	defer a.direct.RUnlock()
-	w := a.w.NewObjectWriter(a.ctx(ctx), object.WriterOptions{Compressor: compressor, MetadataCompressor: compressor, AsyncWrites: 1})
+	async := 1 // the next part arrives while one is sealed, for which it is copied
+	if done || size >= 0 && size <= onePart {
+		async = 0
+	}
+	w := a.w.NewObjectWriter(a.ctx(ctx), object.WriterOptions{Compressor: compressor, MetadataCompressor: compressor, AsyncWrites: async})
 	defer w.Close()
 	h := sha256.New()
 	n := int64(0)
