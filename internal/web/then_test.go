@@ -65,9 +65,10 @@ func TestAStateOfThePastIsShownOnEveryPageUntilTheReaderGoesBack(t *testing.T) {
 		t.Fatal("no text to search for")
 	}
 	v.get("/restore?step=2&as_of="+at).wants(t, 200, band, `value="`+at+`"`)
-	for _, bad := range []string{"/archive/chat?as_of=x", "/archive/chat?as_of=-1", fmt.Sprint("/archive/chat?as_of=", never), fmt.Sprint("/search?q=x&as_of=", never), fmt.Sprint(rec, "?as_of=", never), "/archive/chat?when=yesterday", "/archive/chat?when=2001-01-01T00:00"} {
+	for _, bad := range []string{"/archive/chat?as_of=x", "/archive/chat?as_of=-1", fmt.Sprint("/archive/chat?as_of=", never), fmt.Sprint(rec, "?as_of=", never), "/archive/chat?when=yesterday", "/archive/chat?when=2001-01-01T00:00"} {
 		v.get(bad).wants(t, 422).lacks(t, band)
 	}
+	v.find("/search", "x", "as_of", fmt.Sprint(never)).wants(t, 422).lacks(t, band)
 	v.post("/restore/run", "kind", "chat", "target", "zip", "as_of", fmt.Sprint(never)).wants(t, 422, "未發生")
 	v.post("/restore/run", "kind", "chat", "target", "zip", "as_of", at).wants(t, 200)
 	if a := v.get("/archive/chat?when="+h.clock.now().Add(time.Hour).In(i18n.Macau).Format(whenLayout)).wants(t, 303); asOfIn(t, a.to) < it.Seq {
