@@ -131,9 +131,9 @@ func (d *Door) highest(ctx context.Context, scope record.Scope, sel Selection) (
 	return hit.Class, &One{hit, info}, err
 }
 
-// agreedToTake sees to it that others have agreed before an attachment of a
-// confidential record is taken away: file by file is an export too. What is not
-// confidential is taken with a fresh code alone.
+// agreedToTake sees to it that others have agreed before a confidential record
+// or an attachment of it is taken away: one by one is an export too. What is
+// not confidential is taken with a fresh code alone.
 func (d *Door) agreedToTake(ctx context.Context, rq Request, id int64) (detail map[string]string, err error) {
 	scope, err := d.allow(ctx, rq, policy.Export)
 	if err != nil {

@@ -49,9 +49,19 @@ func (d *Door) Blob(ctx context.Context, rq Request, id int64, n int, download b
 	return r, rec.Blobs[n], err
 }
 
-// Proof builds the stand-alone proof of a record version.
+// Proof builds the stand-alone proof of a record version. It holds the record,
+// so for a confidential one [*Unagreed] says that others have to agree, as for
+// [Door.Blob].
 func (d *Door) Proof(ctx context.Context, rq Request, id int64) (*audit.Proof, error) {
-	scope, err := d.enter(ctx, rq, policy.Read, "evidence.pack", ref("record", id), d.aboutRecord(ctx, id))
+	detail := d.aboutRecord(ctx, id)
+	asked := rq
+	asked.Fresh = true // it asks for no code of its own
+	more, err := d.agreedToTake(ctx, asked, id)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(detail, more)
+	scope, err := d.enter(ctx, rq, policy.Read, "evidence.pack", ref("record", id), detail)
 	if err != nil {
 		return nil, err
 	}

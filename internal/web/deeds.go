@@ -124,7 +124,7 @@ func (s *Server) deedPage(c echo.Context, ticket string, u *unasked) templates.D
 	return p
 }
 
-// askTake asks why a confidential attachment should leave, which others have to
+// askTake asks why a confidential record should leave, which others have to
 // agree to.
 func (s *Server) askTake(c echo.Context, un *restore.Unagreed) error {
 	w, one := s.words(c), un.One

@@ -224,6 +224,10 @@ func (s *Server) proof(c echo.Context) error {
 		return err
 	}
 	p, err := s.d.Door.Proof(c.Request().Context(), s.request(c), id)
+	var u *restore.Unagreed
+	if errors.As(err, &u) {
+		return s.askTake(c, u)
+	}
 	if err != nil {
 		return err
 	}

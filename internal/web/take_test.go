@@ -32,7 +32,7 @@ func TestAConfidentialFileLeavesOnlyAfterTwoOthersAgreed(t *testing.T) {
 		t.Fatalf("%v", a.head)
 	}
 	n := h.logged("export.download")
-	why := maria.get(at(secret)).wants(t, 409, "附件才可帶走", "機密", `name="ticket"`).lacks(t, escaped(secret.Record.Blobs[0].Name))
+	why := maria.get(at(secret)).wants(t, 409, "紀錄和附件才可帶走", "機密", `name="ticket"`).lacks(t, escaped(secret.Record.Blobs[0].Name))
 	if h.logged("export.download") != n || why.head.Get("Content-Disposition") != "" {
 		t.Fatal("it left, or the log says that it did")
 	}
@@ -41,6 +41,8 @@ func TestAConfidentialFileLeavesOnlyAfterTwoOthersAgreed(t *testing.T) {
 		t.Fatal("no ticket")
 	}
 	ticket := m[1]
+	maria.get(recordPath(secret.ID)+"/proof.json").wants(t, 409, `name="ticket"`) // it holds the record
+	maria.get(recordPath(plain.ID)+"/proof.json").wants(t, 200)
 	maria.post("/inbox/ask", "ticket", ticket, "reason", "x").wants(t, 422, "需要 2 人同意")
 	asked := maria.post("/inbox/ask", "ticket", ticket, "reason", "勞資糾紛的證據").wants(t, 303)
 	path := strings.TrimSuffix(asked.to, "?done=asked")
