@@ -119,13 +119,18 @@ func (e *Engine) follow(ctx context.Context, env *connector.Env, t *todo) error 
 		}
 		total.add(res)
 	}
-	if total.added+total.changed == 0 {
+	return e.counted(ctx, t.kind, src.ID, total)
+}
+
+// counted adds what an event brought to the figures of its container and day.
+func (e *Engine) counted(ctx context.Context, kind record.Kind, container string, res result) error {
+	if res.added+res.changed == 0 {
 		return nil
 	}
-	if err := e.grew(ctx, t.kind, src.ID, total); err != nil {
+	if err := e.grew(ctx, kind, container, res); err != nil {
 		return err
 	}
-	return e.countDay(ctx, t.kind, total, false)
+	return e.countDay(ctx, kind, res, false)
 }
 
 // followItem reads one item. It does not wait for a listing of the container:

@@ -162,8 +162,15 @@ func (h *hints) pick(now time.Time, source func(*todo) (connector.Source, bool))
 // giveBack lets a todo that came to nothing wait again, a moment longer each time.
 func (h *hints) giveBack(t *todo, now time.Time) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	delete(h.busy, t.key())
+	h.mu.Unlock()
+	h.again(t, now)
+}
+
+// again is giveBack for a todo whose container is not kept busy for it.
+func (h *hints) again(t *todo, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	wait := time.Duration(t.tries) * time.Second
 	t.after = now.Add(wait)
 	if n := h.todo[t.key()]; n != nil { // told of meanwhile

@@ -62,7 +62,7 @@ func (f *follower) round(ctx context.Context, env *connector.Env, chosen *settin
 			return src, false
 		}
 		src, ok = f.e.source(t.kind, t.hint.Container)
-		src.Via = f.open(src.Via)
+		src.Via = f.notRefused(src.Via)
 		return src, ok && len(src.Via) > 0 && chosen.Includes(src.Dept, t.kind)
 	}
 	for _, t := range f.h.take(func(t *todo) bool { _, named := source(t); return !named }) {
@@ -83,8 +83,8 @@ func (f *follower) round(ctx context.Context, env *connector.Env, chosen *settin
 	}
 }
 
-// open are the readers who are not left out.
-func (f *follower) open(readers []string) []string {
+// notRefused are the readers who are not left out.
+func (f *follower) notRefused(readers []string) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.shut) == 0 {
@@ -160,14 +160,23 @@ func (f *follower) keep(ctx context.Context, env *connector.Env, t *todo, items 
 			}
 		}
 	}
-	for _, it := range items {
+	late := &todo{kind: t.kind, hint: t.hint, items: map[string]bool{}, fresh: map[string]bool{}, whole: t.whole, born: t.born, tries: namedTries}
+	for _, it := range heavy {
+		late.items[it.Rec.ID] = true
 		delete(t.fresh, it.Rec.ID)
 		delete(t.items, it.Rec.ID)
 	}
 	from := origin{t.born, asked}
-	if err := f.took(ctx, t, ready, from); err != nil {
+	kept, err := f.took(ctx, t, ready, from)
+	if err != nil {
 		f.h.end(t)
 		return err
+	}
+	for _, it := range ready {
+		if kept { // else it is read again by whoever follows the container
+			delete(t.fresh, it.Rec.ID)
+			delete(t.items, it.Rec.ID)
+		}
 	}
 	if len(heavy) > 0 {
 		select {
@@ -178,13 +187,19 @@ func (f *follower) keep(ctx context.Context, env *connector.Env, t *todo, items 
 		}
 		f.g.Go(func() error {
 			defer func() { <-f.fetching }()
-			err := f.took(ctx, t, heavy, from)
-			f.h.postpone(t, f.e.d.Now())
+			kept, err := f.took(ctx, t, heavy, from)
+			if err == nil && !kept {
+				f.h.again(late, f.e.d.Now())
+				return nil
+			}
+			if t.whole {
+				f.h.postpone(t, f.e.d.Now())
+			}
 			return err
 		})
 	}
 	switch {
-	case len(t.items) > 0 || len(t.fresh) > 0: // not given: deleted since, or not ours to see
+	case len(t.items) > 0 || len(t.fresh) > 0: // not kept, or not given: deleted since, or not ours to see
 		f.follow(ctx, env, t)
 		return nil
 	case t.whole && len(heavy) == 0:
@@ -197,33 +212,22 @@ func (f *follower) keep(ctx context.Context, env *connector.Env, t *todo, items 
 func hasFiles(it connector.Item) bool { return len(it.Attach) > 0 }
 
 // took makes items durable and counts them. What goes wrong with them alone is
-// logged: their container is read on later, and its cursor stands before them.
-func (f *follower) took(ctx context.Context, t *todo, items []connector.Item, from origin) error {
+// logged and they are not kept.
+func (f *follower) took(ctx context.Context, t *todo, items []connector.Item, from origin) (kept bool, err error) {
 	if len(items) == 0 {
-		return nil
+		return true, nil
 	}
-	err := f.e.takeNamed(ctx, t.kind, t.hint.Container, items, from)
+	res, err := f.e.take(ctx, items, nil, t.kind, t.hint.Container, nil, from)
+	if err == nil {
+		err = f.e.counted(ctx, t.kind, t.hint.Container, res)
+		f.e.notify()
+	}
 	if err == nil || ctx.Err() != nil {
-		return ctx.Err()
+		return err == nil, ctx.Err()
 	}
 	if errors.Is(err, errAfterArchive) || errors.Is(err, archive.ErrCorrupt) {
-		return err
+		return false, err
 	}
-	f.e.d.Log.WarnContext(ctx, "what an event told of could not be kept; its conversation is read on later", "kind", t.kind, "err", err)
-	return nil
-}
-
-func (e *Engine) takeNamed(ctx context.Context, kind record.Kind, container string, items []connector.Item, from origin) error {
-	res, err := e.take(ctx, items, nil, kind, container, nil, from)
-	if err != nil {
-		return err
-	}
-	defer e.notify()
-	if res.added+res.changed == 0 {
-		return nil
-	}
-	if err := e.grew(ctx, kind, container, res); err != nil {
-		return err
-	}
-	return e.countDay(ctx, kind, res, false)
+	f.e.d.Log.WarnContext(ctx, "what an event told of could not be kept; it is read again", "kind", t.kind, "err", err)
+	return false, nil
 }

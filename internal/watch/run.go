@@ -49,13 +49,23 @@ func (w *Watch) keep(ctx context.Context) {
 
 // Judge opens and updates the alarms that follow from what was counted. When it
 // fails the next call judges all of it again.
-func (w *Watch) Judge(ctx context.Context) (err error) {
+func (w *Watch) Judge(ctx context.Context) error {
 	w.judging.Lock()
 	defer w.judging.Unlock()
+	for range 3 { // what is committed all the while is left to the next call
+		if more, err := w.judge(ctx); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge judges once what is pending, and reports whether there is more.
+func (w *Watch) judge(ctx context.Context) (more bool, err error) {
 	w.mu.Lock()
 	if !w.pending {
 		w.mu.Unlock()
-		return nil
+		return false, nil
 	}
 	w.pending = false
 	err = w.turn(ctx)
@@ -68,11 +78,11 @@ func (w *Watch) Judge(ctx context.Context) (err error) {
 	defer w.mu.Unlock()
 	defer func() { w.pending = w.pending || err != nil }()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if w.day != day || w.today == nil { // another day, or a person has looked: from the beginning
 		w.pending = true
-		return nil
+		return true, nil
 	}
 	for i := range ask {
 		q := &ask[i]
@@ -81,10 +91,10 @@ func (w *Watch) Judge(ctx context.Context) (err error) {
 		}
 	}
 	found := w.d.Limits.Judge(w.activity())
-	if len(found) == 0 {
-		return nil
+	if len(found) > 0 {
+		err = errors.Join(w.flush(ctx), w.raise(ctx, found))
 	}
-	return errors.Join(w.flush(ctx), w.raise(ctx, found))
+	return w.pending, err
 }
 
 // question is what has to be looked up of a place before it is judged.
