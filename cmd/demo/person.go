@@ -135,7 +135,7 @@ func (p *person) post(ctx context.Context, u string, form url.Values) (*page, er
 func (p *person) code(ctx context.Context) (string, error) {
 	for {
 		now := time.Now().Unix() / 30
-		step := max(now-1, p.Step+1)
+		step := max(now, p.Step+1) // not the one of the step before, which may end any second
 		if step <= now+1 {
 			p.Step = step
 			c, err := totp.GenerateCode(p.Secret, time.Unix(step*30, 0))

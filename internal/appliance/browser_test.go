@@ -206,11 +206,12 @@ func (b *browser) follow(what, sel string) {
 	}
 }
 
-// code is the next one-time code that was not used.
+// code is the next one-time code that was not used. It never is the one of the
+// step before, which a slow page can outlive: this one holds half a minute.
 func (b *browser) code() string {
 	for {
 		now := time.Now().Unix() / 30
-		if s := max(now-1, b.step+1); s <= now+1 {
+		if s := max(now, b.step+1); s <= now+1 {
 			b.step = s
 			c, err := totp.GenerateCode(b.secret, time.Unix(s*30, 0))
 			if err != nil {

@@ -84,14 +84,14 @@ func TestNoSecretAndNoContentRestsReadable(t *testing.T) {
 		return c
 	}
 	ctx, a := t.Context(), h.a
-	if _, err := a.accounts.Create(ctx, auth.NewAccount{Name: "maria", Role: "owner", Password: canaryPassword, Secret: secret, Code: at(-30 * time.Second)}); err != nil {
+	if _, err := a.accounts.Create(ctx, auth.NewAccount{Name: "maria", Role: "owner", Password: canaryPassword, Secret: secret, Code: at(0)}); err != nil {
 		t.Fatal(err)
 	}
 	v := caller{t: t, base: h.base}
 	v.post("/login", "name", canaryPassword, "password", canaryPassword, "totp", "000000") // typed into the wrong field
 	refusals := []string{v.post("/login", "name", "maria", "password", canaryPassword, "totp", "000000")}
 	v.post("/login?password="+url.QueryEscape(canaryPassword), "name", "maria", "totp", "000000")
-	v.post("/login", "name", "maria", "password", canaryPassword, "totp", at(0))
+	v.post("/login", "name", "maria", "password", canaryPassword, "totp", at(30*time.Second))
 	refusals = append(refusals, v.post("/settings/password", "password_old", canaryPassword, "password_new", canaryPassword, "totp", "000000"))
 
 	// a binding that fails, then the right one
