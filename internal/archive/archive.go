@@ -275,7 +275,7 @@ func newBlobs(dir string, log *putLog, opt Options) *blobs {
 		b.now = opt.Now
 	}
 	if !opt.NoParity {
-		b.parity = &parities{dir: filepath.Join(dir, parityDir), root: b.root, warn: opt.Log, fault: opt.Fault}
+		b.parity = newParities(filepath.Join(dir, parityDir), b.root, opt.Log, opt.Fault)
 	}
 	return b
 }
@@ -494,6 +494,7 @@ func (a *Archive) shut(ctx context.Context) error {
 		errs = append(errs, a.rep.Close(a.ctx(ctx)))
 	}
 	if a.blobs != nil {
+		a.blobs.parity.wait()
 		errs = append(errs, a.blobs.log.close())
 	}
 	if a.codec != nil {

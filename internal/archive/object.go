@@ -162,7 +162,7 @@ func (a *Archive) putBack(ctx context.Context, d *Damage, path string, want putI
 			return fmt.Errorf("heal %s: %w", d.Where, err)
 		}
 	}
-	if err := a.blobs.write(path, bytes.NewReader(good), io.Discard, want.time); err != nil {
+	if err := a.blobs.write(path, bytes.NewReader(good), nil, want.time); err != nil {
 		return fmt.Errorf("heal %s: %w", d.Where, err)
 	}
 	fi, err := os.Stat(path)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"farol/internal/parity"
 	"farol/internal/record"
@@ -20,11 +21,34 @@ import (
 // it is made anew by the next check.
 const parityDir = "parity"
 
-// parities is the directory of parity files; nil makes and mends nothing.
+// parityBehind is how many files may wait for their parity before a put waits
+// too.
+const parityBehind = 8
+
+// parities is the directory of parity files; nil makes and mends nothing. They
+// are made one after the other behind the puts: a put waits for the disk while
+// holding what others want, and this needs only a processor.
 type parities struct {
 	dir, root string
 	warn      *slog.Logger
 	fault     func(op string) error
+
+	mu          sync.Mutex
+	moved       *sync.Cond // done went on
+	waiting     []parityJob
+	asked, done uint64 // jobs, counted since the archive was opened
+}
+
+type parityJob struct {
+	name string
+	size int64
+	sum  record.Hash
+}
+
+func newParities(dir, root string, warn *slog.Logger, fault func(op string) error) *parities {
+	p := &parities{dir: dir, root: root, warn: warn, fault: fault}
+	p.moved = sync.NewCond(&p.mu)
+	return p
 }
 
 var errNoParity = errors.New("there is no parity to heal from")
@@ -41,14 +65,55 @@ func strength(name string) parity.Strength {
 	return parity.Bulk
 }
 
-// make writes the parity of a file that was just put. It is not flushed to
+// make has the parity of a file made that was just put. It is not flushed to
 // disk and may fail: the file itself is safe, and a check makes up for it.
 func (p *parities) make(name string, size int64, sum record.Hash) {
 	if p == nil {
 		return
 	}
-	if err := p.write(name, size, sum); err != nil {
-		p.warn.Warn("archive parity", "file", name, "err", err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.asked-p.done >= parityBehind {
+		p.moved.Wait()
+	}
+	p.waiting = append(p.waiting, parityJob{name, size, sum})
+	if p.asked++; p.asked-p.done == 1 { // nobody is at it
+		go p.work()
+	}
+}
+
+// work makes what waits, in its order, and ends when there is nothing more.
+func (p *parities) work() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.waiting) > 0 {
+		j := p.waiting[0]
+		p.waiting = p.waiting[1:]
+		p.mu.Unlock()
+		if err := p.write(j.name, j.size, j.sum); err != nil && !p.gone(j.name) {
+			p.warn.Warn("archive parity", "file", j.name, "err", err)
+		}
+		p.mu.Lock()
+		p.done++
+		p.moved.Broadcast()
+	}
+}
+
+// gone reports whether a file was deleted before its turn came.
+func (p *parities) gone(name string) bool {
+	_, err := os.Lstat(filepath.Join(p.root, name))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// wait returns when the parity of every file that was put before is made.
+func (p *parities) wait() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for asked := p.asked; p.done < asked; {
+		p.moved.Wait()
 	}
 }
 
@@ -94,6 +159,7 @@ func (p *parities) mend(name string, want putInfo) ([]byte, error) {
 	if p == nil {
 		return nil, errNoParity
 	}
+	p.wait()
 	par, err := os.Open(filepath.Join(p.dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errNoParity
@@ -125,10 +191,14 @@ func (p *parities) mend(name string, want putInfo) ([]byte, error) {
 // check sees to the parity of a file that is good, and reports whether it had
 // to be made anew. Quick, it looks at the length only.
 func (p *parities) check(name string, want putInfo, full bool) (made bool) {
-	if p == nil || p.good(name, want, full) {
+	if p == nil {
+		return false
+	}
+	if p.wait(); p.good(name, want, full) {
 		return false
 	}
 	p.make(name, want.size, want.sum)
+	p.wait()
 	return true
 }
 

@@ -259,3 +259,27 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// Parity is made behind the puts; a closed archive lacks none of it.
+func TestAClosedArchiveHasAllItsParity(t *testing.T) {
+	a, dir := newArchive(t, Options{})
+	for i := range 20 {
+		if _, err := a.PutBlob(context.Background(), "x", -1, bytes.NewReader(filler(i, 3<<20))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(t, a, messages("c", 1, 800)...)
+	fold(t, a)
+	must(t, a.Close())
+	files := 0
+	a = open(t, dir, Options{})
+	for name, want := range a.blobs.log.snapshot() {
+		files++
+		if !a.blobs.parity.good(name, want, true) {
+			t.Errorf("%s has no parity", name)
+		}
+	}
+	if files < 5 {
+		t.Fatalf("only %d files", files)
+	}
+}

@@ -287,7 +287,8 @@ func (b *blobs) noteIndex(rel string, fi os.FileInfo) {
 }
 
 // write makes path durable: temp file, fsync, rename, fsync of the folder and
-// of every folder newly made. also gets the same bytes.
+// of every folder newly made. also, if there is one, gets the same bytes; data
+// must bear to be written twice at once, then.
 func (b *blobs) write(path string, data io.WriterTo, also io.Writer, mtime time.Time) error {
 	if err := b.fault("blob.put"); err != nil {
 		return err
@@ -303,7 +304,11 @@ func (b *blobs) write(path string, data io.WriterTo, also io.Writer, mtime time.
 	if err != nil {
 		return err
 	}
-	_, err = data.WriteTo(io.MultiWriter(f, also))
+	hashed := func() error { return nil }
+	if also != nil {
+		hashed = beside(data, also) // while the disk is busy
+	}
+	_, err = data.WriteTo(f)
 	if err == nil {
 		err = b.fault("blob.written")
 	}
@@ -313,6 +318,7 @@ func (b *blobs) write(path string, data io.WriterTo, also io.Writer, mtime time.
 	if err == nil {
 		err = f.Sync()
 	}
+	err = errors.Join(err, hashed())
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
@@ -336,6 +342,16 @@ func (b *blobs) write(path string, data io.WriterTo, also io.Writer, mtime time.
 		return err
 	}
 	return b.fault("blob.done")
+}
+
+// beside writes data to w on another processor; what it returns waits for that.
+func beside(data io.WriterTo, w io.Writer) func() error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := data.WriteTo(w)
+		done <- err
+	}()
+	return func() error { return <-done }
 }
 
 // mkdir makes dir below root and puts each new name on disk.
