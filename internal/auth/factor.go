@@ -34,9 +34,13 @@ const accountColumns = "id,name,shown,role,lang,theme,breakglass,password,totp,s
 // lookUp reads an account that may sign in, by id or by name. For any other it
 // returns a stand-in, so that the same work is done.
 func (a *Accounts) lookUp(ctx context.Context, tx *db.Tx, where string, arg any) (account, error) {
+	return a.read(ctx, tx, "enrol=0 AND "+where, arg)
+}
+
+func (a *Accounts) read(ctx context.Context, tx *db.Tx, where string, arg any) (account, error) {
 	c := account{hash: a.dummy, totp: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", known: true}
 	var sealed []byte
-	err := tx.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM account WHERE disabled=0 AND enrol=0 AND "+where, arg).
+	err := tx.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM account WHERE disabled=0 AND "+where, arg).
 		Scan(&c.ID, &c.Name, &c.Shown, &c.Role, &c.Lang, &c.Theme, &c.Breakglass, &c.hash, &sealed, &c.step)
 	if errors.Is(err, sql.ErrNoRows) {
 		c.known = false

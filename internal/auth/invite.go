@@ -17,12 +17,13 @@ import (
 // LinkLife is how long an invitation may be used.
 const LinkLife = 72 * time.Hour
 
-// Invitation is a link that makes an account, or enrols the second factor of
-// one anew. It works once.
+// Invitation is a link that makes an account, or gives one back what its
+// person lost. It works once.
 type Invitation struct {
 	ID             int64
 	Account        int64 // 0 = a new one
 	NewPassword    bool  // a password is chosen; else the old one is asked
+	KeepFactor     bool  // the present second factor is asked; else an authenticator is enrolled
 	Name, Shown    string
 	Role, By       string
 	Created, Until time.Time
@@ -43,7 +44,7 @@ func checkShown(shown string) error {
 // stops. The token is nowhere else: only its hash is kept. entry is written
 // with it or nothing is done.
 func (a *Accounts) Invite(ctx context.Context, in Invitation, entry func(Invitation) error) (token string, _ Invitation, err error) {
-	in.Account, in.NewPassword, in.Name, in.Shown = 0, true, cleanName(in.Name), strings.TrimSpace(in.Shown)
+	in.Account, in.NewPassword, in.KeepFactor, in.Name, in.Shown = 0, true, false, cleanName(in.Name), strings.TrimSpace(in.Shown)
 	if err := errors.Join(checkName(in.Name), checkShown(in.Shown)); err != nil {
 		return "", in, err
 	}
@@ -76,8 +77,8 @@ func (a *Accounts) link(ctx context.Context, tx *db.Tx, in *Invitation) (string,
 	}
 	token := rand.Text() + rand.Text()
 	in.Created, in.Until = tx.Now, tx.Now.Add(LinkLife)
-	err = tx.QueryRowContext(ctx, "INSERT INTO invitation(hash,account,password,name,shown,role,secret,by,created,until) VALUES(?,?,?,?,?,?,?,?,?,?) RETURNING id",
-		tokenHash(token), in.Account, in.NewPassword, in.Name, in.Shown, in.Role, a.box.Seal([]byte(secret.Text), linkAAD(in.Name)), in.By, in.Created.UnixMilli(), in.Until.UnixMilli()).Scan(&in.ID)
+	err = tx.QueryRowContext(ctx, "INSERT INTO invitation(hash,account,password,keep,name,shown,role,secret,by,created,until) VALUES(?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
+		tokenHash(token), in.Account, in.NewPassword, in.KeepFactor, in.Name, in.Shown, in.Role, a.box.Seal([]byte(secret.Text), linkAAD(in.Name)), in.By, in.Created.UnixMilli(), in.Until.UnixMilli()).Scan(&in.ID)
 	return token, err
 }
 
@@ -87,7 +88,7 @@ func linkAAD(name string) []byte { return []byte("farol invitation " + strings.T
 func (a *Accounts) Invitations(ctx context.Context) ([]Invitation, error) {
 	var out []Invitation
 	err := a.db.View(ctx, func(tx *db.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT id,account,password,name,shown,role,by,created,until FROM invitation WHERE until>? ORDER BY id DESC", a.now().UnixMilli())
+		rows, err := tx.QueryContext(ctx, "SELECT id,account,password,keep,name,shown,role,by,created,until FROM invitation WHERE until>? ORDER BY id DESC", a.now().UnixMilli())
 		if err != nil {
 			return err
 		}
@@ -95,7 +96,7 @@ func (a *Accounts) Invitations(ctx context.Context) ([]Invitation, error) {
 		for rows.Next() {
 			var in Invitation
 			var created, until int64
-			if err := rows.Scan(&in.ID, &in.Account, &in.NewPassword, &in.Name, &in.Shown, &in.Role, &in.By, &created, &until); err != nil {
+			if err := rows.Scan(&in.ID, &in.Account, &in.NewPassword, &in.KeepFactor, &in.Name, &in.Shown, &in.Role, &in.By, &created, &until); err != nil {
 				return err
 			}
 			in.Created, in.Until = time.UnixMilli(created), time.UnixMilli(until)
@@ -151,9 +152,9 @@ func (a *Accounts) invitation(ctx context.Context, token string) (Invitation, er
 	var sealed []byte
 	var created, until int64
 	err := a.db.View(ctx, func(tx *db.Tx) error {
-		return tx.QueryRowContext(ctx, `SELECT i.id,i.account,i.password,i.name,i.shown,i.role,i.secret,i.by,i.created,i.until FROM invitation i
+		return tx.QueryRowContext(ctx, `SELECT i.id,i.account,i.password,i.keep,i.name,i.shown,i.role,i.secret,i.by,i.created,i.until FROM invitation i
 			WHERE i.hash=? AND i.until>? AND (i.account=0 OR EXISTS (SELECT 1 FROM account a WHERE a.id=i.account AND a.disabled=0 AND a.enrol=1))`, tokenHash(token), a.now().UnixMilli()).
-			Scan(&in.ID, &in.Account, &in.NewPassword, &in.Name, &in.Shown, &in.Role, &sealed, &in.By, &created, &until)
+			Scan(&in.ID, &in.Account, &in.NewPassword, &in.KeepFactor, &in.Name, &in.Shown, &in.Role, &sealed, &in.By, &created, &until)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return in, ErrLink
@@ -169,9 +170,10 @@ func (a *Accounts) invitation(ctx context.Context, token string) (Invitation, er
 	return in, err
 }
 
-// Accept uses a link up: it makes the account, or enrols its second factor
-// anew, and returns the recovery codes, which are nowhere else. It returns
-// [ErrLink], [ErrCode], [ErrPass], [ErrTaken] or an error of [CheckPassword].
+// Accept uses a link up: it makes the account, or gives back what was lost,
+// and returns the recovery codes, which are nowhere else; a second factor that
+// stays keeps those it has. It returns [ErrLink], [ErrCode], [ErrPass],
+// [ErrTaken] or an error of [CheckPassword].
 // entry is written with it or nothing is done.
 func (a *Accounts) Accept(ctx context.Context, token, source, password, code string, entry func(User) error) (u User, codes []string, err error) {
 	in, err := a.Invited(ctx, token, source)
@@ -184,9 +186,16 @@ func (a *Accounts) Accept(ctx context.Context, token, source, password, code str
 			return u, nil, err
 		}
 	}
-	step, ok := matchCode(in.Secret.Text, code, a.now())
-	if !ok {
-		return u, nil, ErrCode
+	var p proof
+	if in.KeepFactor {
+		p, err = a.sameFactor(ctx, in, code)
+	} else if step, ok := matchCode(in.Secret.Text, code, a.now()); ok {
+		p.step = step
+	} else {
+		err = ErrCode
+	}
+	if err != nil {
+		return u, nil, err
 	}
 	hash := "" // the old one stays
 	if in.NewPassword {
@@ -205,15 +214,18 @@ func (a *Accounts) Accept(ctx context.Context, token, source, password, code str
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, ErrLink) // used a moment ago
 		}
-		if in.Account == 0 {
-			u.ID, err = a.insert(ctx, tx, u, hash, in.Secret.Text, step, in.By)
-		} else {
-			u, err = a.enrolAnew(ctx, tx, in, hash, step)
+		switch {
+		case in.Account == 0:
+			u.ID, err = a.insert(ctx, tx, u, hash, in.Secret.Text, p.step, in.By)
+		case in.KeepFactor:
+			u, err = a.passwordAnew(ctx, tx, in, hash, p)
+		default:
+			u, err = a.enrolAnew(ctx, tx, in, hash, p.step)
+		}
+		if err == nil && !in.KeepFactor {
+			codes, err = newCodes(ctx, tx, u.ID)
 		}
 		if err != nil {
-			return err
-		}
-		if codes, err = newCodes(ctx, tx, u.ID); err != nil {
 			return err
 		}
 		return entry(u)
@@ -247,6 +259,45 @@ func (a *Accounts) samePassword(ctx context.Context, in Invitation, source, pass
 		return wrong(ErrPass, began)
 	}
 	return a.uncharge(ctx, []lane{l})
+}
+
+// sameFactor asks for the second factor of an account whose password is
+// forgotten: neither the link nor who made it opens the account without it.
+func (a *Accounts) sameFactor(ctx context.Context, in Invitation, code string) (p proof, err error) {
+	l := insideLane(in.Name)
+	began, err := a.charge(ctx, l)
+	if err != nil {
+		return p, err
+	}
+	var right bool
+	err = a.db.View(ctx, func(tx *db.Tx) error {
+		c, err := a.read(ctx, tx, "enrol=1 AND id=?", in.Account)
+		if err != nil || !c.known {
+			return errors.Join(err, ErrLink)
+		}
+		p, right, err = a.prove(ctx, tx, c, code)
+		return err
+	})
+	if err != nil {
+		return p, errors.Join(err, a.uncharge(ctx, []lane{l}))
+	}
+	if !right {
+		return p, wrong(ErrCode, began)
+	}
+	return p, a.uncharge(ctx, []lane{l})
+}
+
+// passwordAnew sets the password and spends what proved the second factor.
+func (a *Accounts) passwordAnew(ctx context.Context, tx *db.Tx, in Invitation, hash string, p proof) (u User, err error) {
+	if err := a.spend(ctx, tx, in.Account, p); err != nil {
+		return u, err
+	}
+	err = tx.QueryRowContext(ctx, "UPDATE account SET password=?, enrol=0 WHERE id=? AND disabled=0 AND enrol=1 RETURNING id,name,shown,role", hash, in.Account).
+		Scan(&u.ID, &u.Name, &u.Shown, &u.Role)
+	if errors.Is(err, sql.ErrNoRows) {
+		return u, ErrLink
+	}
+	return u, err
 }
 
 func (a *Accounts) enrolAnew(ctx context.Context, tx *db.Tx, in Invitation, hash string, step int64) (u User, err error) {

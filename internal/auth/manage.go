@@ -203,16 +203,39 @@ func (a *Accounts) EndSessions(ctx context.Context, id int64, act Act) error {
 	return nil
 }
 
-// Reset takes the second factor away: the old authenticator and the recovery
-// codes stop at once, and the account signs in again only after the link was
-// used. With password, a new password is chosen there; else the old one is
-// asked, so that the link alone opens nothing.
-func (a *Accounts) Reset(ctx context.Context, id int64, password bool, act Act) (token string, in Invitation, err error) {
+// Lost is what a person lost and gets anew through a link.
+type Lost string
+
+// What can be lost.
+const (
+	LostFactor   Lost = "factor"   // the old password is asked
+	LostPassword Lost = "password" // the second factor is asked
+	LostBoth     Lost = "both"     // the link is all that is asked
+)
+
+// Known reports whether l is one of the three.
+func (l Lost) Known() bool { return l == LostFactor || l == LostPassword || l == LostBoth }
+
+// ErrLost means that what was lost is none of the three.
+var ErrLost = errors.New("what was lost must be factor, password or both")
+
+// Reset takes away what was lost; all sessions stop at once, and the account
+// signs in again only after the link was used. Unless both are lost, what is
+// left is asked there, so that the link alone opens nothing. A lost factor
+// takes its recovery codes, passkeys and the link to DingTalk along.
+func (a *Accounts) Reset(ctx context.Context, id int64, lost Lost, act Act) (token string, in Invitation, err error) {
+	gone := []string{"UPDATE account SET enrol=1 WHERE id=?", "DELETE FROM device WHERE account=?", "DELETE FROM invitation WHERE account=?"}
+	if !lost.Known() {
+		return "", in, ErrLost
+	}
+	if lost != LostPassword {
+		gone = append(gone, "UPDATE account SET totp=x'' WHERE id=?", "DELETE FROM recovery_code WHERE account=?", "DELETE FROM passkey WHERE account=?", "DELETE FROM link WHERE account=?")
+	}
 	err = a.manage(ctx, id, act, true, func(tx *db.Tx, x Account) error {
 		if x.Breakglass {
 			return ErrFixed
 		}
-		for _, q := range []string{"UPDATE account SET enrol=1, totp=x'' WHERE id=?", "DELETE FROM recovery_code WHERE account=?", "DELETE FROM passkey WHERE account=?", "DELETE FROM device WHERE account=?", "DELETE FROM link WHERE account=?", "DELETE FROM invitation WHERE account=?"} {
+		for _, q := range gone {
 			if _, err := tx.ExecContext(ctx, q, id); err != nil {
 				return err
 			}
@@ -220,12 +243,12 @@ func (a *Accounts) Reset(ctx context.Context, id int64, password bool, act Act) 
 		if err := endSessions(ctx, tx, id); err != nil {
 			return err
 		}
-		in = Invitation{Account: id, NewPassword: password, Name: x.Name, Shown: x.Shown, Role: x.Role, By: act.By.Name}
+		in = Invitation{Account: id, NewPassword: lost != LostFactor, KeepFactor: lost == LostPassword, Name: x.Name, Shown: x.Shown, Role: x.Role, By: act.By.Name}
 		token, err = a.link(ctx, tx, &in)
 		return err
 	})
 	if err != nil {
-		return "", in, fmt.Errorf("reset a second factor: %w", err)
+		return "", in, fmt.Errorf("reset what was lost: %w", err)
 	}
 	return token, in, nil
 }

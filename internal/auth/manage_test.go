@@ -134,7 +134,7 @@ func TestTheLastManagerStays(t *testing.T) {
 	acts := map[string]func() error{
 		"disabled": func() error { return f.Disable(t.Context(), 1, act(rui.ID)) },
 		"demoted":  func() error { return f.SetRole(t.Context(), 1, "auditor", act(rui.ID)) },
-		"reset":    func() error { _, _, err := f.Reset(t.Context(), 1, false, act(rui.ID)); return err },
+		"reset":    func() error { _, _, err := f.Reset(t.Context(), 1, LostFactor, act(rui.ID)); return err },
 	}
 	tok := f.session(t)
 	for name, do := range acts {
@@ -198,7 +198,7 @@ func TestWhatIsTakenFromAnAccountStopsAtOnce(t *testing.T) {
 		t.Errorf("the session came back: %v", err)
 	}
 	tok = f.session(t)
-	link, in, err := f.Reset(t.Context(), 1, false, act(2))
+	link, in, err := f.Reset(t.Context(), 1, LostFactor, act(2))
 	if err != nil || in.Account != 1 {
 		t.Fatal(in, err)
 	}
@@ -220,7 +220,7 @@ func TestWhatIsTakenFromAnAccountStopsAtOnce(t *testing.T) {
 	if _, _, err := f.login("maria", goodPassword, fresh[0], "s11"); err != nil {
 		t.Error(err)
 	}
-	if link, _, err = f.Reset(t.Context(), 1, true, act(2)); err != nil {
+	if link, _, err = f.Reset(t.Context(), 1, LostBoth, act(2)); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Disable(t.Context(), 1, act(2)); err != nil {
@@ -228,6 +228,70 @@ func TestWhatIsTakenFromAnAccountStopsAtOnce(t *testing.T) {
 	}
 	if _, _, err := f.accept(t, link, goodPassword); !errors.Is(err, ErrLink) {
 		t.Errorf("the link of a disabled account: %v", err)
+	}
+}
+
+// TestAForgottenPasswordIsSetAnewOnlyWithTheSecondFactor: neither the link nor
+// who made it gets into the account.
+func TestAForgottenPasswordIsSetAnewOnlyWithTheSecondFactor(t *testing.T) {
+	f := newFixture(t)
+	codes := f.codes(t)
+	rui, _, err := f.accept(t, f.invite(t, "rui", "owner"), goodPassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forget := func() (link string, in Invitation) {
+		t.Helper()
+		link, in, err := f.Reset(t.Context(), 1, LostPassword, act(rui.ID))
+		if err != nil || !in.KeepFactor || !in.NewPassword {
+			t.Fatal(in, err)
+		}
+		return link, in
+	}
+	accept := func(link, code string) error {
+		_, fresh, err := f.Accept(t.Context(), link, "s", "a password nobody guessed", code, func(User) error { return nil })
+		if len(fresh) != 0 {
+			t.Errorf("%d new recovery codes", len(fresh))
+		}
+		return err
+	}
+	link, _ := forget()
+	in, err := f.Invited(t.Context(), link, "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := totp.GenerateCode(in.Secret.Text, f.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, code := range map[string]string{"nothing": "", "a code of the link's own secret": shown, "a made-up recovery code": "AAAAAA-AAAAAA-AAAAAA-AAAAAA"} {
+		if err := accept(link, code); !errors.Is(err, ErrCode) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	used := f.code()
+	if err := accept(link, used); err != nil {
+		t.Fatal(err)
+	}
+	if err := accept(link, f.code()); !errors.Is(err, ErrLink) {
+		t.Errorf("the link again: %v", err)
+	}
+	if _, _, err := f.login("maria", "a password nobody guessed", used, "s1"); !errors.Is(err, ErrLogin) {
+		t.Errorf("the code that was spent: %v", err)
+	}
+	f.now = f.now.Add(time.Minute)
+	if _, _, err := f.login("maria", goodPassword, f.code(), "s2"); !errors.Is(err, ErrLogin) {
+		t.Errorf("the forgotten password: %v", err)
+	}
+	if _, _, err := f.login("maria", "a password nobody guessed", codes[0], "s3"); err != nil {
+		t.Errorf("the recovery codes stay: %v", err)
+	}
+	link, _ = forget()
+	if err := accept(link, codes[0]); !errors.Is(err, ErrCode) {
+		t.Errorf("a recovery code that was used: %v", err)
+	}
+	if err := accept(link, codes[1]); err != nil {
+		t.Errorf("a recovery code: %v", err)
 	}
 }
 

@@ -63,7 +63,7 @@ func (s *Server) accountsPage(c echo.Context) (templates.Accounts, error) {
 	for _, in := range links {
 		row := templates.InvitedRow{Href: "/accounts/invite/" + strconv.FormatInt(in.ID, 10) + "/withdraw", Shown: in.Shown, Name: in.Name, What: w.role(in.Role), By: in.By, Until: w.moment(in.Until)}
 		if in.Account != 0 {
-			row.What = w.t("accounts.reset")
+			row.What = w.t("accounts.reset.short")
 		}
 		p.Pending = append(p.Pending, row)
 	}
@@ -206,6 +206,8 @@ func (s *Server) managed(c echo.Context, operation, done string, detail map[stri
 		id = "accounts.lastone"
 	case errors.Is(err, auth.ErrFixed):
 		id = "accounts.fixed"
+	case errors.Is(err, auth.ErrLost):
+		id = "accounts.reset.which"
 	case errors.Is(err, errAbove):
 		id = "accounts.above"
 	default:
@@ -272,14 +274,21 @@ func (s *Server) accountEnd(c echo.Context) error {
 	})
 }
 
-// accountReset answers with the link for the new second factor, once.
+// accountReset answers with the link for what was lost, once.
 func (s *Server) accountReset(c echo.Context) error {
-	w, lost := s.words(c), c.FormValue("lost") == "1"
+	w, lost := s.words(c), auth.Lost(c.FormValue("lost"))
+	if lost == "" {
+		lost = auth.LostFactor
+	}
 	if x, err := s.accountOf(c); err != nil {
 		return err
-	} else if s.manageable(c, x) {
-		shown := []string{w.t("deed.reset", "name", x.Shown, "account", x.Name)}
-		if lost {
+	} else if lost.Known() && s.manageable(c, x) {
+		deed := "deed.reset"
+		if lost == auth.LostPassword {
+			deed = "deed.reset.only"
+		}
+		shown := []string{w.t(deed, "name", x.Shown, "account", x.Name)}
+		if lost == auth.LostBoth {
 			shown = append(shown, w.t("deed.reset.password"))
 		}
 		if ok, err := s.agreed(c, approval.Reset, shown...); !ok {
@@ -288,7 +297,11 @@ func (s *Server) accountReset(c echo.Context) error {
 	}
 	var token string
 	var in auth.Invitation
-	err := s.managed(c, "totp.reset", "", map[string]string{"password": strconv.FormatBool(lost)}, func(id int64, act auth.Act) (err error) {
+	op, detail := "totp.reset", map[string]string{"password": strconv.FormatBool(lost == auth.LostBoth)}
+	if lost == auth.LostPassword {
+		op, detail = "password.reset", nil
+	}
+	err := s.managed(c, op, "", detail, func(id int64, act auth.Act) (err error) {
 		token, in, err = s.d.Accounts.Reset(c.Request().Context(), id, lost, act)
 		return err
 	})

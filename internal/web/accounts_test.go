@@ -159,13 +159,26 @@ func TestManagedAccountsStory(t *testing.T) {
 	x.post("/login", "name", "rui", "password", password, "totp", h.code(secret)).wants(t, 303, "/")
 
 	v.fresh("maria")
+	v.post("/accounts/2/reset", "lost", "wallet").wants(t, 422, "請選擇遺失了甚麼")
+	x.get("/").wants(t, 200)
+	link = v.post("/accounts/2/reset", "lost", "password").wants(t, 200).found(t, madeLink)
+	x.get("/").wants(t, 303, "/login")
+	x.get(link).wants(t, 200, "設定新密碼", "驗證器的 6 位數字").lacks(t, "otpauth", "qr.png")
+	x.get(link+"/qr.png").wants(t, 404)
+	x.post(link, "password", "another long pass of rui", "totp", "000000").wants(t, 422, "數字不對")
+	x.post(link, "password", "another long pass of rui", "totp", h.code(secret)).wants(t, 303, "/login?name=rui")
+	x.get(link).wants(t, 404)
+	x.post("/login", "name", "rui", "password", password, "totp", h.code(secret)).wants(t, 422)
+	x.post("/login", "name", "rui", "password", "another long pass of rui", "totp", h.code(secret)).wants(t, 303, "/")
+
+	v.fresh("maria")
 	for _, act := range []string{"disable", "role", "reset", "end"} {
 		v.post("/accounts/1/"+act, "role", "it").wants(t, 422, "由另一位管理帳戶的同事更改")
 	}
 	v.post("/accounts/2/role", "role", "auditor").wants(t, 303)
 	v.get("/accounts/1").wants(t, 200, "由另一位管理帳戶的同事更改").lacks(t, `action="/accounts/1/disable"`)
 	v.get("/accounts/99").wants(t, 404)
-	h.entries(map[string]int{"role.change": 3, "session.revoke": 2, "user.disable": 2, "user.enable": 1, "totp.reset": 2})
+	h.entries(map[string]int{"role.change": 3, "session.revoke": 2, "user.disable": 2, "user.enable": 1, "totp.reset": 3, "password.reset": 1, "password.change": 1})
 }
 
 func TestOwnAccountStory(t *testing.T) {
@@ -249,6 +262,6 @@ func TestTheEnvelopeStory(t *testing.T) {
 func TestAPasswordNeverWaitsInThePageForACode(t *testing.T) {
 	h, v := ready(t)
 	h.clock.pass(6 * time.Minute)
-	v.post("/accounts/1/reset", "password", "p4ss-word-typed", "secret", "s3cret-typed", "lost", "1").wants(t, 403, `name="lost"`).lacks(t, "p4ss-word-typed", "s3cret-typed")
-	v.do("POST", "/stepup", url.Values{"totp": {"000000"}, "again": {"post"}, "next": {"/x"}, "password": {"p4ss-word-typed"}, "recovery": {"AAAA"}, "lost": {"1"}}).wants(t, 422, `name="lost"`).lacks(t, "p4ss-word-typed", "AAAA")
+	v.post("/accounts/1/reset", "password", "p4ss-word-typed", "secret", "s3cret-typed", "lost", "both").wants(t, 403, `name="lost"`).lacks(t, "p4ss-word-typed", "s3cret-typed")
+	v.do("POST", "/stepup", url.Values{"totp": {"000000"}, "again": {"post"}, "next": {"/x"}, "password": {"p4ss-word-typed"}, "recovery": {"AAAA"}, "lost": {"both"}}).wants(t, 422, `name="lost"`).lacks(t, "p4ss-word-typed", "AAAA")
 }

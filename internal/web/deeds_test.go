@@ -93,7 +93,7 @@ func TestWhatTwoPersonsHaveToAgreeToDoesNotHappenByOne(t *testing.T) {
 		runs int // how the act answers
 	}{
 		{approval.Role, "/accounts/3/role", []string{"role", "head"}, func() bool { return role() == "head" }, 303},
-		{approval.Reset, "/accounts/3/reset", []string{"lost", "1"}, enrol, 200},
+		{approval.Reset, "/accounts/3/reset", []string{"lost", "both"}, enrol, 200},
 		{approval.Invite, "/accounts/invite", []string{"name", "hovan", "shown", "何律師", "role", "legal"}, func() bool { return links() == 2 }, 200},
 		{approval.Connect, "/setup/dingtalk", []string{"region", "custom", "base_url", h.above, "client_id", h.sim.ClientID(), "client_secret", h.sim.ClientSecret()}, func() bool { return h.mach.bound.ClientID != "" }, 303},
 		{approval.Scope, "/scope", []string{"include", "1:chat", "save", "1"}, func() bool { return chosen() != before }, 303},

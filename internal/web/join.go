@@ -54,10 +54,13 @@ func (s *Server) joinPage(c echo.Context, in auth.Invitation) (templates.Join, e
 	w := s.words(c)
 	firm, err := s.d.Settings.Get(c.Request().Context(), settings.CorpName)
 	title := "join.title"
-	if in.Account != 0 {
+	switch {
+	case in.KeepFactor:
+		title = "join.password"
+	case in.Account != 0:
 		title = "join.anew"
 	}
-	p := templates.Join{Bare: s.bare(c, w.t(title)), Firm: firm, Anew: in.Account != 0, NewPassword: in.NewPassword, Name: in.Name, Shown: in.Shown, Role: w.role(in.Role), By: in.By, Spaced: spaced(in.Secret.Text), URL: in.Secret.URL, Action: "/join/" + c.Param("token")}
+	p := templates.Join{Bare: s.bare(c, w.t(title)), Firm: firm, Anew: in.Account != 0, NewPassword: in.NewPassword, KeepFactor: in.KeepFactor, Name: in.Name, Shown: in.Shown, Role: w.role(in.Role), By: in.By, Spaced: spaced(in.Secret.Text), URL: in.Secret.URL, Action: "/join/" + c.Param("token")}
 	p.Bare.Line = firm
 	return p, err
 }
@@ -78,6 +81,9 @@ func (s *Server) joinQR(c echo.Context) error {
 	in, err := s.invitationOf(c)
 	if err != nil {
 		return err
+	}
+	if in.KeepFactor { // the authenticator stays: this link makes none
+		return auth.ErrLink
 	}
 	return qr(c, in.Secret)
 }
@@ -100,11 +106,13 @@ func (s *Server) joinAccept(c echo.Context) error {
 	}
 	u, codes, err := s.d.Accounts.Accept(c.Request().Context(), c.Param("token"), c.RealIP(), c.FormValue("password"), c.FormValue("totp"), func(u auth.User) error {
 		ops := []string{"user.create", "totp.enrol"}
-		if in.Account != 0 {
+		switch {
+		case in.KeepFactor:
+			ops = []string{"password.change"}
+		case in.Account != 0 && in.NewPassword:
+			ops = []string{"totp.enrol", "password.change"}
+		case in.Account != 0:
 			ops = ops[1:]
-			if in.NewPassword {
-				ops = append(ops, "password.change")
-			}
 		}
 		for _, op := range ops {
 			if err := s.note(c, audit.Event{Actor: u.Name, Role: u.Role, Operation: op, Object: accountRef(u.ID), Outcome: "ok"}); err != nil {
@@ -121,6 +129,9 @@ func (s *Server) joinAccept(c echo.Context) error {
 		return s.badLink(c, err)
 	default:
 		return err
+	}
+	if in.KeepFactor { // its recovery codes stay as well
+		return c.Redirect(http.StatusSeeOther, query("/login", "name", u.Name))
 	}
 	p := templates.Codes{Bare: s.bare(c, w.t("own.codes")), Name: u.Name, Codes: codes, Next: ui.Link{Label: w.t("join.login"), Href: query("/login", "name", u.Name)}}
 	p.Bare.Path = "/login" // this page is not to be had again

@@ -222,7 +222,7 @@ func TestWhatStopsAnAccountOrAPersonStopsTheLink(t *testing.T) {
 	rui.fresh("rui")
 	h.link(rui, ana).wants(t, 303)
 	maria.fresh("maria")
-	maria.post("/accounts/"+id+"/reset", "lost", "1").wants(t, 200)
+	maria.post("/accounts/"+id+"/reset", "lost", "both").wants(t, 200)
 	refused(ana, "unlinked")
 
 	// the member leaves: DingTalk is asked at every sign-in

@@ -29,7 +29,7 @@ import (
 //	POST /settings/recovery                               200 with the codes, once
 //	POST /settings/authenticator totp                     of the secret that GET shows
 //	POST /accounts/invite name shown role                 200 with the link, once
-//	POST /accounts/<id>/role role, /disable, /enable, /end, /reset lost=1
+//	POST /accounts/<id>/role role, /disable, /enable, /end, /reset lost=factor|password|both
 //	POST /accounts/breakglass                             200 with the envelope, once
 //	POST /purpose         purpose title basis next, or matter next   POST /matters/<number>/close
 //	POST /scope           include… save=1, or include… toggle=<dept>:<kind>
