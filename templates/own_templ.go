@@ -17,7 +17,7 @@ import (
 type Join struct {
 	Bare
 	Firm          string
-	Anew          bool // an account is there, its second factor is enrolled anew
+	Anew          bool // an account is there
 	NewPassword   bool
 	KeepFactor    bool // the present authenticator is asked, none is enrolled
 	Name, Shown   string

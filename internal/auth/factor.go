@@ -37,6 +37,7 @@ func (a *Accounts) lookUp(ctx context.Context, tx *db.Tx, where string, arg any)
 	return a.read(ctx, tx, "enrol=0 AND "+where, arg)
 }
 
+// read is lookUp for where alone; who is disabled is never found.
 func (a *Accounts) read(ctx context.Context, tx *db.Tx, where string, arg any) (account, error) {
 	c := account{hash: a.dummy, totp: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", known: true}
 	var sealed []byte

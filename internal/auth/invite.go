@@ -239,52 +239,36 @@ func (a *Accounts) Accept(ctx context.Context, token, source, password, code str
 // samePassword asks for the password of an account whose second factor is
 // enrolled anew: the link alone does not open it.
 func (a *Accounts) samePassword(ctx context.Context, in Invitation, source, password string) error {
-	l := insideLane(in.Name)
-	began, err := a.charge(ctx, l)
-	if err != nil {
-		return err
-	}
-	var hash string
-	err = a.db.View(ctx, func(tx *db.Tx) error {
-		return tx.QueryRowContext(ctx, "SELECT password FROM account WHERE id=?", in.Account).Scan(&hash)
+	return a.inside(ctx, in.Name, ErrPass, func() (bool, error) {
+		var hash string
+		err := a.db.View(ctx, func(tx *db.Tx) error {
+			return tx.QueryRowContext(ctx, "SELECT password FROM account WHERE id=?", in.Account).Scan(&hash)
+		})
+		if err != nil {
+			return false, fmt.Errorf("read account: %w", err)
+		}
+		return a.compare(ctx, source, password, hash)
 	})
-	if err != nil {
-		return fmt.Errorf("read account: %w", err)
-	}
-	ok, err := a.compare(ctx, source, password, hash)
-	if err != nil {
-		return errors.Join(err, a.uncharge(ctx, []lane{l}))
-	}
-	if !ok {
-		return wrong(ErrPass, began)
-	}
-	return a.uncharge(ctx, []lane{l})
 }
 
 // sameFactor asks for the second factor of an account whose password is
 // forgotten: neither the link nor who made it opens the account without it.
 func (a *Accounts) sameFactor(ctx context.Context, in Invitation, code string) (p proof, err error) {
-	l := insideLane(in.Name)
-	began, err := a.charge(ctx, l)
-	if err != nil {
-		return p, err
-	}
-	var right bool
-	err = a.db.View(ctx, func(tx *db.Tx) error {
-		c, err := a.read(ctx, tx, "enrol=1 AND id=?", in.Account)
-		if err != nil || !c.known {
-			return errors.Join(err, ErrLink)
-		}
-		p, right, err = a.prove(ctx, tx, c, code)
-		return err
+	err = a.inside(ctx, in.Name, ErrCode, func() (right bool, err error) {
+		err = a.db.View(ctx, func(tx *db.Tx) error {
+			c, err := a.read(ctx, tx, "enrol=1 AND id=?", in.Account)
+			if err != nil {
+				return err
+			}
+			if !c.known {
+				return ErrLink
+			}
+			p, right, err = a.prove(ctx, tx, c, code)
+			return err
+		})
+		return right, err
 	})
-	if err != nil {
-		return p, errors.Join(err, a.uncharge(ctx, []lane{l}))
-	}
-	if !right {
-		return p, wrong(ErrCode, began)
-	}
-	return p, a.uncharge(ctx, []lane{l})
+	return p, err
 }
 
 // passwordAnew sets the password and spends what proved the second factor.

@@ -17,7 +17,8 @@ type Account struct {
 	Created  time.Time
 	Last     time.Time // last login, zero = never
 	Disabled bool
-	Enrol    bool // its second factor was reset and not enrolled yet
+	Enrol    bool // what was reset is not replaced yet
+	NoFactor bool // its second factor was reset, not only its password
 	Sessions int
 }
 
@@ -40,7 +41,7 @@ type Act struct {
 	Entry  func(Account) error
 }
 
-const allAccounts = `SELECT a.id,a.name,a.shown,a.role,a.breakglass,a.created_by,a.created,a.last,a.disabled,a.enrol,
+const allAccounts = `SELECT a.id,a.name,a.shown,a.role,a.breakglass,a.created_by,a.created,a.last,a.disabled,a.enrol,length(a.totp)=0,
 	(SELECT count(*) FROM session s WHERE s.account=a.id AND s.seen>? AND s.created>?),
 	(SELECT count(*) FROM recovery_code r WHERE r.account=a.id AND r.used=0) FROM account a `
 
@@ -55,7 +56,7 @@ func (a *Accounts) accounts(ctx context.Context, tx *db.Tx, rest string, args ..
 	for rows.Next() {
 		var x Account
 		var created, last int64
-		if err := rows.Scan(&x.ID, &x.Name, &x.Shown, &x.Role, &x.Breakglass, &x.By, &created, &last, &x.Disabled, &x.Enrol, &x.Sessions, &x.Codes); err != nil {
+		if err := rows.Scan(&x.ID, &x.Name, &x.Shown, &x.Role, &x.Breakglass, &x.By, &created, &last, &x.Disabled, &x.Enrol, &x.NoFactor, &x.Sessions, &x.Codes); err != nil {
 			return nil, err
 		}
 		x.Created = time.UnixMilli(created)
@@ -216,13 +217,17 @@ const (
 // Known reports whether l is one of the three.
 func (l Lost) Known() bool { return l == LostFactor || l == LostPassword || l == LostBoth }
 
-// ErrLost means that what was lost is none of the three.
-var ErrLost = errors.New("what was lost must be factor, password or both")
+// Errors of [Accounts.Reset]: nothing was changed.
+var (
+	ErrLost     = errors.New("what was lost must be factor, password or both")
+	ErrNoFactor = errors.New("the second factor was reset already, there is none to ask")
+)
 
 // Reset takes away what was lost; all sessions stop at once, and the account
 // signs in again only after the link was used. Unless both are lost, what is
 // left is asked there, so that the link alone opens nothing. A lost factor
-// takes its recovery codes, passkeys and the link to DingTalk along.
+// takes its recovery codes, passkeys and the link to DingTalk along. It returns
+// [ErrNoFactor] when only the password is lost of an account that has none.
 func (a *Accounts) Reset(ctx context.Context, id int64, lost Lost, act Act) (token string, in Invitation, err error) {
 	gone := []string{"UPDATE account SET enrol=1 WHERE id=?", "DELETE FROM device WHERE account=?", "DELETE FROM invitation WHERE account=?"}
 	if !lost.Known() {
@@ -234,6 +239,9 @@ func (a *Accounts) Reset(ctx context.Context, id int64, lost Lost, act Act) (tok
 	err = a.manage(ctx, id, act, true, func(tx *db.Tx, x Account) error {
 		if x.Breakglass {
 			return ErrFixed
+		}
+		if lost == LostPassword && x.NoFactor {
+			return ErrNoFactor
 		}
 		for _, q := range gone {
 			if _, err := tx.ExecContext(ctx, q, id); err != nil {

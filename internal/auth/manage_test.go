@@ -240,13 +240,13 @@ func TestAForgottenPasswordIsSetAnewOnlyWithTheSecondFactor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	forget := func() (link string, in Invitation) {
+	forget := func() string {
 		t.Helper()
 		link, in, err := f.Reset(t.Context(), 1, LostPassword, act(rui.ID))
 		if err != nil || !in.KeepFactor || !in.NewPassword {
 			t.Fatal(in, err)
 		}
-		return link, in
+		return link
 	}
 	accept := func(link, code string) error {
 		_, fresh, err := f.Accept(t.Context(), link, "s", "a password nobody guessed", code, func(User) error { return nil })
@@ -255,7 +255,7 @@ func TestAForgottenPasswordIsSetAnewOnlyWithTheSecondFactor(t *testing.T) {
 		}
 		return err
 	}
-	link, _ := forget()
+	link := forget()
 	in, err := f.Invited(t.Context(), link, "s")
 	if err != nil {
 		t.Fatal(err)
@@ -286,12 +286,22 @@ func TestAForgottenPasswordIsSetAnewOnlyWithTheSecondFactor(t *testing.T) {
 	if _, _, err := f.login("maria", "a password nobody guessed", codes[0], "s3"); err != nil {
 		t.Errorf("the recovery codes stay: %v", err)
 	}
-	link, _ = forget()
+	link = forget()
 	if err := accept(link, codes[0]); !errors.Is(err, ErrCode) {
 		t.Errorf("a recovery code that was used: %v", err)
 	}
 	if err := accept(link, codes[1]); err != nil {
 		t.Errorf("a recovery code: %v", err)
+	}
+	forget()
+	if x, err := f.Account(t.Context(), 1); err != nil || !x.Enrol || x.NoFactor {
+		t.Errorf("the second factor stays: %+v, %v", x, err)
+	}
+	if _, _, err := f.Reset(t.Context(), 1, LostFactor, act(rui.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := f.Reset(t.Context(), 1, LostPassword, act(rui.ID)); !errors.Is(err, ErrNoFactor) {
+		t.Errorf("asks for a factor that was reset: %v", err)
 	}
 }
 

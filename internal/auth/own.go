@@ -49,23 +49,28 @@ func (a *Accounts) ChangePassword(ctx context.Context, token, old, password, cod
 
 // oldPassword asks for the password inside a session.
 func (a *Accounts) oldPassword(ctx context.Context, s Session, old string) error {
-	l := insideLane(s.User.Name)
+	return a.inside(ctx, s.User.Name, ErrPass, func() (bool, error) {
+		hash, err := a.liveHash(ctx, s.User.ID)
+		if err != nil {
+			return false, fmt.Errorf("read account: %w", err)
+		}
+		return a.compare(ctx, s.Source, old, hash)
+	})
+}
+
+// inside checks what is asked of somebody who got as far as an account, and
+// counts the try: refusal is returned when it was wrong.
+func (a *Accounts) inside(ctx context.Context, name string, refusal error, right func() (bool, error)) error {
+	l := insideLane(name)
 	began, err := a.charge(ctx, l)
 	if err != nil {
 		return err
 	}
-	hash, err := a.liveHash(ctx, s.User.ID)
-	if err != nil {
-		return fmt.Errorf("read account: %w", err)
+	ok, err := right()
+	if err == nil && !ok {
+		return wrong(refusal, began)
 	}
-	ok, err := a.compare(ctx, s.Source, old, hash)
-	if err != nil {
-		return errors.Join(err, a.uncharge(ctx, []lane{l}))
-	}
-	if !ok {
-		return wrong(ErrPass, began)
-	}
-	return a.uncharge(ctx, []lane{l})
+	return errors.Join(err, a.uncharge(ctx, []lane{l}))
 }
 
 // endOthers leaves one session of an account: whatever changes how it signs in

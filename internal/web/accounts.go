@@ -29,7 +29,7 @@ func (w words) account(x auth.Account, self int64) templates.AccountRow {
 	switch {
 	case x.Breakglass:
 		r.FactorState, r.Factor = ui.Signal, w.t("accounts.factor.paper", "n", x.Codes)
-	case x.Enrol:
+	case x.NoFactor:
 		r.FactorState, r.Factor = ui.Signal, w.t("accounts.factor.none")
 	case x.Codes == 0:
 		r.FactorState, r.Factor = ui.Signal, w.t("accounts.factor.nocodes")
@@ -152,7 +152,7 @@ func (s *Server) accountOf(c echo.Context) (auth.Account, error) {
 
 func (s *Server) accountPage(c echo.Context, x auth.Account) templates.AccountPage {
 	v, w := visitOf(c), s.words(c)
-	p := templates.AccountPage{Shell: s.shell(c, x.Shown, "/accounts"), Row: w.account(x, v.session.User.ID), Action: "/accounts/" + strconv.FormatInt(x.ID, 10), Roles: s.roleChoices(c, x.Role), Fixed: x.Breakglass, Disabled: x.Disabled, Enrol: x.Enrol}
+	p := templates.AccountPage{Shell: s.shell(c, x.Shown, "/accounts"), Row: w.account(x, v.session.User.ID), Action: "/accounts/" + strconv.FormatInt(x.ID, 10), Roles: s.roleChoices(c, x.Role), Fixed: x.Breakglass, Disabled: x.Disabled}
 	by := x.By
 	if by == "" {
 		by = w.t("accounts.bysetup")
@@ -208,6 +208,8 @@ func (s *Server) managed(c echo.Context, operation, done string, detail map[stri
 		id = "accounts.fixed"
 	case errors.Is(err, auth.ErrLost):
 		id = "accounts.reset.which"
+	case errors.Is(err, auth.ErrNoFactor):
+		id = "accounts.reset.nofactor"
 	case errors.Is(err, errAbove):
 		id = "accounts.above"
 	default:

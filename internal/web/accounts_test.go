@@ -163,6 +163,7 @@ func TestManagedAccountsStory(t *testing.T) {
 	x.get("/").wants(t, 200)
 	link = v.post("/accounts/2/reset", "lost", "password").wants(t, 200).found(t, madeLink)
 	x.get("/").wants(t, 303, "/login")
+	v.get("/accounts/2").wants(t, 200, "等待使用連結").lacks(t, "已重設，未登記")
 	x.get(link).wants(t, 200, "設定新密碼", "驗證器的 6 位數字").lacks(t, "otpauth", "qr.png")
 	x.get(link+"/qr.png").wants(t, 404)
 	x.post(link, "password", "another long pass of rui", "totp", "000000").wants(t, 422, "數字不對")
