@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"time"
 
 	"farol/internal/record"
@@ -265,8 +266,11 @@ func (g *groupWriter) add(p *pending, seq uint64, t time.Time) {
 	}
 	frames := g.addBlobs(p, seq)
 	if p.ready != nil && p.ready.seq == seq {
-		for _, part := range p.ready.parts {
+		g.buf = slices.Grow(g.buf, p.ready.size()+4096)
+		for i := range p.ready.parts {
+			part := &p.ready.parts[i]
 			seg := journalSeg(g.w.file.name, g.packed(p, frameRecords, seq, part.packed))
+			part.done()
 			for i, loc := range part.locs {
 				c.Locs[part.first+i] = record.Loc{Seg: seg, Off: loc.Off, Len: loc.Len}
 			}

@@ -163,9 +163,12 @@ type packed struct {
 	plain int // length
 }
 
-func (c *codec) pack(plain []byte) packed {
+func (c *codec) pack(plain []byte) packed { return c.packIn(nil, plain) }
+
+// packIn is pack that may use the room of dst.
+func (c *codec) packIn(dst, plain []byte) packed {
 	if len(plain) > 64 {
-		if z := c.enc.EncodeAll(plain, nil); len(z) < len(plain) {
+		if z := c.enc.EncodeAll(plain, dst[:0]); len(z) < len(plain) {
 			return packed{z, flagZstd, len(plain)}
 		}
 	}
