@@ -178,6 +178,7 @@ func (a *Archive) foldRound(ctx context.Context, files []*jfile, tags map[string
 	if f.state.Org == "" {
 		f.state.Org = orgDir(a.opt.Org)
 	}
+	f.lines = make([]foldLine, 0, a.j.records(files)) // grown step by step they would be copied, and held, twice
 	for _, file := range files {
 		if err := f.read(ctx, file); err != nil {
 			return nil, err

@@ -66,6 +66,18 @@ type commitRef struct {
 	n    int
 }
 
+// records counts what the commits in files hold.
+func (j *journal) records(files []*jfile) (n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, r := range j.refs {
+		if slices.Contains(files, r.file) {
+			n += r.n
+		}
+	}
+	return n
+}
+
 // commitHead is the first line of a commit frame.
 type commitHead struct {
 	Seq     uint64            `json:"seq"`
