@@ -1,0 +1,220 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/kopia/kopia/fs"
+	"github.com/kopia/kopia/repo/manifest"
+	"github.com/kopia/kopia/repo/object"
+	"github.com/kopia/kopia/snapshot"
+
+	"farol/internal/record"
+)
+
+// A copy is a large file that can be made anew from the records, and that it
+// would take long to make: the catalog. It is kept as a snapshot of its own,
+// apart from the points in time, so that an older one goes when a newer one is
+// there, and travels off-site with everything else.
+
+// copySplitter cuts at fixed places: a database changes pages in the middle and
+// seldom moves them.
+const copySplitter = "FIXED-128K"
+
+// copiesKept is how many copies of a name stay: one that a crash or a bad disk
+// spoils has another behind it.
+const copiesKept = 2
+
+func copySource(name string) snapshot.SourceInfo {
+	return snapshot.SourceInfo{Host: clientHost, UserName: clientUser, Path: "/copies/" + name}
+}
+
+// copyTag says when a copy was made, in milliseconds.
+const copyTag = "copy"
+
+func copyTime(m *manifest.EntryMetadata) time.Time {
+	n, _ := strconv.ParseInt(m.Labels[copyTag], 10, 64)
+	return time.UnixMilli(n).UTC()
+}
+
+// PutCopy keeps what write writes under name, as the newest copy, and lets go
+// of all but the one before. It is on disk when PutCopy returns; folds wait for
+// it, commits do not.
+func (a *Archive) PutCopy(ctx context.Context, name string, write func(io.Writer) error) error {
+	a.foldMu.Lock() // full maintenance must not run before a snapshot holds it
+	defer a.foldMu.Unlock()
+	if a.closed.Load() {
+		return fmt.Errorf("copy %s: %w", name, ErrClosed)
+	}
+	if err := a.room(0); err != nil {
+		return fmt.Errorf("copy %s: %w", name, err)
+	}
+	oid, size, err := a.writeCopy(ctx, write)
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", name, err)
+	}
+	now := fs.UTCTimestampFromTime(a.now())
+	man := &snapshot.Manifest{Source: copySource(name), StartTime: now, EndTime: now, Tags: map[string]string{copyTag: strconv.FormatInt(a.now().UnixMilli(), 10)},
+		RootEntry: &snapshot.DirEntry{Name: name, Type: snapshot.EntryTypeFile, Permissions: 0o600, FileSize: size, ModTime: now, ObjectID: oid},
+		Stats:     snapshot.Stats{TotalFileCount: 1, TotalFileSize: size}}
+	if _, err := snapshot.SaveSnapshot(a.ctx(ctx), a.w, man); err != nil {
+		return fmt.Errorf("copy %s: %w", name, full(err))
+	}
+	if err := a.flushPoints(ctx); err != nil {
+		return fmt.Errorf("copy %s: %w", name, full(err))
+	}
+	old, err := a.copies(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, m := range old[min(len(old), copiesKept):] {
+		if err := a.deleteManifest(ctx, string(m.ID)); err != nil {
+			return fmt.Errorf("let go of an older copy of %s: %w", name, err)
+		}
+	}
+	if len(old) <= copiesKept {
+		return nil
+	}
+	return a.flushPoints(ctx)
+}
+
+func (a *Archive) writeCopy(ctx context.Context, write func(io.Writer) error) (oid object.ID, size int64, err error) {
+	a.direct.RLock()
+	defer a.direct.RUnlock()
+	w := a.w.NewObjectWriter(a.ctx(ctx), object.WriterOptions{Compressor: compressor, MetadataCompressor: compressor, Splitter: copySplitter})
+	defer w.Close()
+	c := &copyWriter{a: a, w: w}
+	if err := write(c); err != nil {
+		return oid, 0, full(err)
+	}
+	oid, err = w.Result()
+	if err != nil {
+		return oid, 0, full(err)
+	}
+	return oid, c.n, nil
+}
+
+// copyWriter stops before the reserve is touched.
+type copyWriter struct {
+	a *Archive
+	w io.Writer
+	n int64
+}
+
+func (c *copyWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	before := c.n
+	c.n += int64(n)
+	if err == nil && before>>26 != c.n>>26 { // every 64 MiB
+		err = c.a.room(0)
+	}
+	return n, err
+}
+
+// copies lists the manifests of a name, newest first.
+func (a *Archive) copies(ctx context.Context, name string) ([]*manifest.EntryMetadata, error) {
+	src := copySource(name)
+	a.flushMu.Lock()
+	list, err := a.w.FindManifests(a.ctx(ctx), map[string]string{manifest.TypeLabelKey: snapshot.ManifestType,
+		snapshot.UsernameLabel: src.UserName, snapshot.HostnameLabel: src.Host, snapshot.PathLabel: src.Path})
+	a.flushMu.Unlock()
+	if err != nil {
+		return nil, fmt.Errorf("list the copies of %s: %w", name, kopiaErr(err))
+	}
+	slices.SortFunc(list, func(x, y *manifest.EntryMetadata) int { return copyTime(y).Compare(copyTime(x)) })
+	return list, nil
+}
+
+// Copied is when the newest copy of a name was made, zero when there is none.
+func (a *Archive) Copied(ctx context.Context, name string) (time.Time, error) {
+	list, err := a.copies(ctx, name)
+	if err != nil || len(list) == 0 {
+		return time.Time{}, err
+	}
+	return copyTime(list[0]), nil
+}
+
+// TakeCopy writes the newest whole copy of a name to what begin gives and tells
+// when it was made. begin is called before each try, so that what a damaged copy
+// left can be dropped. TakeCopy returns [ErrNotFound] when there is none and
+// [ErrCorrupt] when none is whole.
+func (a *Archive) TakeCopy(ctx context.Context, name string, begin func() (io.Writer, error)) (made time.Time, err error) {
+	list, err := a.copies(ctx, name)
+	if err != nil {
+		return made, err
+	}
+	if len(list) == 0 {
+		return made, fmt.Errorf("a copy of %s: %w", name, ErrNotFound)
+	}
+	var failed error
+	for _, m := range list {
+		man, err := a.loadSnapshot(ctx, string(m.ID))
+		if err == nil {
+			err = a.readCopy(ctx, man, begin)
+		}
+		if err == nil {
+			return copyTime(m), nil
+		}
+		if failed = errors.Join(failed, kopiaErr(err)); ctx.Err() != nil {
+			break
+		}
+	}
+	return made, fmt.Errorf("take the copy of %s: %w", name, failed)
+}
+
+func (a *Archive) readCopy(ctx context.Context, man *snapshot.Manifest, begin func() (io.Writer, error)) error {
+	r, err := a.openObject(ctx, man.RootObjectID())
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	w, err := begin()
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(w, r)
+	if err == nil && n != man.RootEntry.FileSize {
+		err = fmt.Errorf("%d bytes of %d: %w", n, man.RootEntry.FileSize, ErrCorrupt)
+	}
+	return err
+}
+
+// Segments lists the segments of the latest point in time: what a catalog may
+// hold addresses in, beside the journal that is not folded.
+func (a *Archive) Segments(ctx context.Context) (map[string]bool, error) {
+	a.mu.Lock()
+	point := a.point
+	a.mu.Unlock()
+	out := map[string]bool{}
+	if point == nil {
+		return out, nil
+	}
+	bad, err := a.eachSegment(ctx, point, func(e *snapshot.DirEntry) error {
+		out[e.ObjectID.String()] = true
+		return nil
+	})
+	if err = errors.Join(append(bad, err)...); err != nil {
+		return nil, fmt.Errorf("list the segments: %w", err)
+	}
+	return out, nil
+}
+
+// Segment calls fn for every record of a segment, in order.
+func (a *Archive) Segment(ctx context.Context, seg string, fn WalkFunc) error {
+	plain, err := a.readObject(ctx, seg)
+	if err != nil {
+		return fmt.Errorf("segment %s: %w", seg, err)
+	}
+	return eachLine(plain, 0, func(line []byte, off int64) error {
+		e, err := parseLine(line)
+		if err != nil {
+			return fmt.Errorf("segment %s at %d: %w", seg, off, err)
+		}
+		return fn(e.rec, record.Loc{Seg: seg, Off: off, Len: int64(len(line))}, e.commit, e.index)
+	})
+}
