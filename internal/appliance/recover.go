@@ -32,8 +32,8 @@ type PlaceConfig = replica.PlaceConfig
 
 // Recover rebuilds an appliance whose disk is lost from the off-site node, or
 // from a storage place, and the recovery kit: the archive is fetched and adopted, the control database
-// comes out of it, the audit log goes on where it stood, and the catalog is
-// made anew at the next start. The state folder must be empty; a failed
+// comes out of it, the audit log goes on where it stood, and the next start
+// brings the catalog's copy forward or, without one, makes the catalog anew. The state folder must be empty; a failed
 // recovery leaves a folder that the next try continues.
 func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, progress func(step string, done, total int64)) error {
 	cfg.Bounds().Apply(log)
@@ -69,8 +69,12 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 	}
 	control, err := a.LatestSealed(ctx, sealedControl)
 	ring, rerr := a.LatestSealed(ctx, sealedRing)
-	if err = errors.Join(err, rerr, a.Close()); err != nil {
-		return fmt.Errorf("take the control database and the state keys out of the archive: %w", err)
+	if err = errors.Join(err, rerr); err != nil {
+		return errors.Join(fmt.Errorf("take the control database and the state keys out of the archive: %w", err), a.Close())
+	}
+	_, err = takeCatalog(ctx, a, cfg.StateDir)
+	if err = errors.Join(err, a.Close()); err != nil {
+		return err
 	}
 	if err := takeLog(fetch, filepath.Join(cfg.StateDir, "log")); err != nil {
 		return err

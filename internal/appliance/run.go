@@ -51,6 +51,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	})
 	g.Go(func() error { return a.serveControl(ctx, ctl) })
 	g.Go(func() error { return a.copyControl(ctx) })
+	g.Go(func() error { return a.keepCatalogCopy(ctx) })
 	g.Go(func() error { return a.sweep().Run(ctx) })
 	g.Go(func() error { return a.watch.Run(ctx) })
 	g.Go(func() error { return a.verify.Run(ctx) })

@@ -67,6 +67,18 @@ func newBench(t testing.TB, opt simulator.Options) *bench {
 
 func (b *bench) open(t testing.TB) {
 	t.Helper()
+	b.assemble(t)
+	if err := b.Repair(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rctx, cancel := context.WithCancel(context.Background())
+	b.cancel, b.ended = cancel, make(chan error, 1)
+	go func() { b.ended <- b.Run(rctx) }()
+}
+
+// assemble opens everything and starts nothing.
+func (b *bench) assemble(t testing.TB) {
+	t.Helper()
 	ctx := t.Context()
 	control, err := db.Open(ctx, filepath.Join(b.dir, "control.db"), db.Control, nil)
 	if err != nil {
@@ -95,12 +107,6 @@ func (b *bench) open(t testing.TB) {
 	b.client = dingtalk.New(dingtalk.Config{Hosts: dingtalk.SameHost(b.srv.URL), ClientID: b.sim.ClientID(), ClientSecret: b.sim.ClientSecret(), People: set, QPS: b.qps, Backoff: 20 * time.Millisecond})
 	b.alarms = watch.New(watch.Deps{Control: control, Archive: arch, Audit: log, Catalog: cat, Box: box})
 	b.Engine = New(Deps{Watch: b.alarms, Archive: arch, Audit: log, Catalog: cat, Control: control, Settings: set, Connectors: all.Connectors(), Client: func() *dingtalk.Client { return b.client }})
-	if err := b.Repair(ctx); err != nil {
-		t.Fatal(err)
-	}
-	rctx, cancel := context.WithCancel(context.Background())
-	b.cancel, b.ended = cancel, make(chan error, 1)
-	go func() { b.ended <- b.Run(rctx) }()
 }
 
 func (b *bench) close(t testing.TB) {
@@ -113,6 +119,12 @@ func (b *bench) close(t testing.TB) {
 		t.Errorf("engine ended: %v", err)
 	}
 	b.cancel = nil
+	b.part(t)
+}
+
+// part closes what assemble opened.
+func (b *bench) part(t testing.TB) {
+	t.Helper()
 	for _, c := range []interface{ Close() error }{b.d.Catalog, b.d.Archive, b.d.Audit, b.d.Control} {
 		if err := c.Close(); err != nil {
 			t.Error(err)

@@ -28,6 +28,9 @@ func (e *Engine) Repair(ctx context.Context) error {
 		return err
 	}
 	e.d.Archive.SetRelocate(e.relocate)
+	if err := e.bringForward(ctx); err != nil {
+		return err
+	}
 	applied, err := e.d.Catalog.Applied(ctx)
 	if err != nil {
 		return err
@@ -35,8 +38,7 @@ func (e *Engine) Repair(ctx context.Context) error {
 	if applied > e.d.Archive.LastSeq() {
 		return fmt.Errorf("the catalog knows commit %d, the archive ends at %d: %w", applied, e.d.Archive.LastSeq(), archive.ErrRebuild)
 	}
-	// whichever view is further behind decides where to begin
-	err = e.d.Archive.Replay(ctx, min(applied, e.witnessed), func(c *archive.Commit) error {
+	take := func(c *archive.Commit) error {
 		if err := e.witness(ctx, c); err != nil {
 			return err
 		}
@@ -44,9 +46,12 @@ func (e *Engine) Repair(ctx context.Context) error {
 			return nil
 		}
 		return e.apply(ctx, c, nil)
-	})
-	if errors.Is(err, archive.ErrRebuild) && applied >= e.d.Archive.LastSeq() {
-		err = nil // only the log's bookkeeping is older than the journal; nothing is owed
+	}
+	// whichever view is further behind decides where to begin
+	from := min(applied, e.witnessed)
+	err = e.d.Archive.Replay(ctx, from, take)
+	if errors.Is(err, archive.ErrRebuild) && from < applied {
+		err = e.d.Archive.Replay(ctx, applied, take) // only the log's bookkeeping is older than the journal; nothing is owed
 	}
 	if err != nil {
 		return fmt.Errorf("bring the catalog forward: %w", err)

@@ -1,0 +1,93 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"farol/internal/archive"
+	"farol/internal/catalog"
+	"farol/internal/record"
+)
+
+// forwardBytes bounds what waits in memory to be taken in: some 300,000
+// messages. A catalog that is further behind is made anew.
+const forwardBytes = 128 << 20
+
+// bringForward brings a catalog forward that is older than folds whose moves are gone:
+// one that came out of a copy, or lost its last transaction in a power cut
+// after the moves were given up. Only segments that it does not know are read:
+// they hold what was committed since, and what folds carried elsewhere. It
+// returns archive.ErrRebuild when that does not make it whole.
+func (e *Engine) bringForward(ctx context.Context) error {
+	fold, err := e.d.Catalog.Fold(ctx)
+	if err != nil {
+		return err
+	}
+	st := e.d.Archive.Status()
+	if fold >= st.LastFold.Fold || st.PendingMoves > 0 {
+		return nil
+	}
+	applied, err := e.d.Catalog.Applied(ctx)
+	if err != nil || applied == 0 {
+		return err
+	}
+	e.d.Log.InfoContext(ctx, "bringing an older catalog forward", "its_fold", fold, "fold", st.LastFold.Fold)
+	known, err := e.d.Catalog.Segments(ctx)
+	if err != nil {
+		return err
+	}
+	live, err := e.d.Archive.Segments(ctx)
+	if err != nil {
+		return err
+	}
+	var places []catalog.Place
+	var late []walked
+	size := 0
+	for seg := range live {
+		if known[seg] {
+			continue
+		}
+		err := e.d.Archive.Segment(ctx, seg, func(rec record.Record, loc record.Loc, seq uint64, index int) error {
+			if seq <= applied {
+				places = append(places, catalog.Place{Ref: rec.Ref, Seq: seq, Index: index, Loc: loc})
+				return nil
+			}
+			late = append(late, walked{rec, loc, seq, index})
+			if size += len(rec.Raw) + 512; size > forwardBytes {
+				return fmt.Errorf("more than %d bytes were committed since: %w", forwardBytes, archive.ErrRebuild)
+			}
+			return ctx.Err()
+		})
+		if err != nil {
+			return fmt.Errorf("bring the catalog forward: %w", err)
+		}
+	}
+	if err := e.takeIn(ctx, late); err != nil {
+		return fmt.Errorf("bring the catalog forward: %w", err)
+	}
+	err = e.d.Catalog.Settle(ctx, st.LastFold.Fold, st.LastFold.Seq, places, func(seg string) bool { return live[seg] })
+	if errors.Is(err, catalog.ErrBehind) {
+		return fmt.Errorf("%w: %w", archive.ErrRebuild, err)
+	}
+	return err
+}
+
+// takeIn applies records of folded commits, commit by commit.
+func (e *Engine) takeIn(ctx context.Context, late []walked) error {
+	slices.SortFunc(late, func(a, b walked) int { return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.index, b.index)) })
+	for i := 0; i < len(late); {
+		n := i
+		c := &archive.Commit{Seq: late[i].seq}
+		for ; n < len(late) && late[n].seq == c.Seq; n++ {
+			c.Records, c.Locs = append(c.Records, late[n].rec), append(c.Locs, late[n].loc)
+		}
+		if err := e.apply(ctx, c, nil); err != nil {
+			return err
+		}
+		i = n
+	}
+	return nil
+}

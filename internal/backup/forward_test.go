@@ -1,0 +1,131 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"farol/internal/archive"
+	"farol/internal/db"
+	"farol/internal/dingtalk/simulator"
+	"farol/internal/keys"
+)
+
+// image writes the catalog as it stands beside the state folder.
+func (b *bench) image(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "image")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := b.d.Catalog.Image(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// older closes the appliance and gives it an older catalog; it returns what
+// repairing that made of it beside what it was.
+func (b *bench) older(t *testing.T, image string) (was, is []string, err error) {
+	t.Helper()
+	b.close(t)
+	box := keys.NewBox(b.root.Derive("control"))
+	path := filepath.Join(b.dir, "catalog.db")
+	was = dump(t, path, box)
+	for _, ext := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(path + ext); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	raw, err := os.ReadFile(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.assemble(t)
+	err = b.Repair(t.Context())
+	b.part(t)
+	if err == nil {
+		is = dump(t, path, box)
+	} else if werr := os.WriteFile(path, nil, 0o600); werr != nil { // for the next start
+		t.Fatal(werr)
+	}
+	return was, is, err
+}
+
+// TestAnOlderCatalogIsBroughtForward takes an image, goes on with runs, live
+// traffic and folds that merge what older folds wrote, and starts with the image
+// again: what repairing makes of it equals the catalog that was there all along.
+func TestAnOlderCatalogIsBroughtForward(t *testing.T) {
+	b := newBench(t, simulator.Options{Seed: 11, People: 10, Messages: 300})
+	b.run(t, Full)
+	fold := func() {
+		t.Helper()
+		if _, err := b.d.Archive.Fold(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	traffic := func() {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		b.sim.Traffic(ctx, 40)
+		cancel()
+	}
+	fold()
+	traffic()
+	b.run(t, Incremental)
+	image := b.image(t) // of commits that no fold has
+	for range 13 {      // short segments are merged at the twelfth
+		traffic := func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			b.sim.Traffic(ctx, 40)
+			cancel()
+		}
+		traffic()
+		b.run(t, Incremental)
+		fold()
+	}
+	traffic()
+	b.run(t, Full) // stays in the journal
+	was, is, err := b.older(t, image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	differ(t, was, is)
+	b.open(t)
+	b.run(t, Full)
+	b.compare(t)
+}
+
+// TestACatalogThatHoldsDeadAddressesIsMadeAnew: what cannot be brought forward is
+// said, never served.
+func TestACatalogThatHoldsDeadAddressesIsMadeAnew(t *testing.T) {
+	b := newBench(t, simulator.Options{Seed: 12, People: 12, Messages: 200})
+	b.run(t, Full)
+	image := b.image(t)
+	if _, err := b.d.Archive.Fold(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.close(t)
+	raw, err := db.Open(t.Context(), image, db.Catalog, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = raw.Update(t.Context(), func(tx *db.Tx) error { // a row of which the archive knows nothing
+		_, err := tx.ExecContext(t.Context(), "UPDATE rec SET item=item+1 WHERE id=(SELECT min(id) FROM rec)")
+		return err
+	})
+	if err = errors.Join(err, raw.Close()); err != nil {
+		t.Fatal(err)
+	}
+	b.open(t)
+	if _, _, err := b.older(t, image); !errors.Is(err, archive.ErrRebuild) {
+		t.Fatalf("it was taken: %v", err)
+	}
+}
