@@ -75,9 +75,9 @@ func (a *Appliance) runSender() {
 
 // Enrol makes this appliance known to an off-site node.
 func (a *Appliance) Enrol(ctx context.Context, address, code string) error {
-	p, _, err := replica.Enrol(ctx, address, code, a.archive.ID(), a.logKey, false)
+	p, _, err := replica.Enrol(ctx, address, code, replica.Enrolment{Archive: a.archive.ID(), Epoch: a.archive.Epoch(), LogKey: a.logKey})
 	if err != nil {
-		for id, target := range map[string]error{"offsite.code": replica.ErrCode, "offsite.impostor": replica.ErrImpostor, "offsite.conflict": replica.ErrConflict, "offsite.unreachable": replica.ErrNode} {
+		for id, target := range map[string]error{"offsite.superseded": replica.ErrSuperseded, "offsite.takingover": replica.ErrTakingOver, "offsite.code": replica.ErrCode, "offsite.impostor": replica.ErrImpostor, "offsite.conflict": replica.ErrConflict, "offsite.unreachable": replica.ErrNode} {
 			if errors.Is(err, target) {
 				return &i18n.Error{ID: id, Err: err}
 			}
@@ -117,7 +117,7 @@ func (a *Appliance) Offsite(ctx context.Context) web.Offsite {
 	o := web.Offsite{Set: true, Connected: st.Connected, Address: address, Lag: st.Lag, BehindBytes: st.Behind, LastAck: st.LastAck, CheckpointSize: st.Checkpoint}
 	if st.Err != nil {
 		o.Problem = "offsite.unreachable"
-		for id, target := range map[string]error{"offsite.stranger": replica.ErrStranger, "offsite.impostor": replica.ErrImpostor, "offsite.rolledback": replica.ErrRolledBack, "offsite.full": replica.ErrNodeFull, "offsite.conflict": replica.ErrConflict} {
+		for id, target := range map[string]error{"offsite.superseded": replica.ErrSuperseded, "offsite.takingover": replica.ErrTakingOver, "offsite.stranger": replica.ErrStranger, "offsite.impostor": replica.ErrImpostor, "offsite.rolledback": replica.ErrRolledBack, "offsite.full": replica.ErrNodeFull, "offsite.conflict": replica.ErrConflict} {
 			if errors.Is(st.Err, target) {
 				o.Problem = id
 			}

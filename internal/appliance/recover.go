@@ -141,7 +141,7 @@ func recoverKey(ctx context.Context, cfg Config, root keys.Root, log *slog.Logge
 
 // fetchNode brings home what the off-site node holds.
 func fetchNode(ctx context.Context, cfg Config, rc Recovery, fetch string, progress func(step string, done, total int64)) error {
-	peer, ids, err := replica.Enrol(ctx, rc.Address, rc.Code, "", "", true)
+	peer, ids, err := replica.Enrol(ctx, rc.Address, rc.Code, replica.Enrolment{Recover: true})
 	if err != nil {
 		return fmt.Errorf("speak to the off-site node: %w", err)
 	}

@@ -66,6 +66,10 @@ var (
 	ErrTooLarge = errors.New("the batch is too large for one commit")
 	ErrForeign  = errors.New("the directory holds something else")
 	ErrClosed   = errors.New("the archive is closed")
+
+	// ErrSuperseded means that another appliance has taken over: what would be
+	// written here nobody would ever see.
+	ErrSuperseded = errors.New("another appliance has taken over this archive")
 )
 
 // Limits of one commit.
@@ -191,6 +195,25 @@ type Archive struct {
 
 	cache  segmentCache
 	closed atomic.Bool
+	frozen atomic.Bool
+}
+
+// Freeze ends writing for as long as the archive is open: commits, blobs,
+// folds and upkeep return [ErrSuperseded]. Reading goes on.
+func (a *Archive) Freeze() { a.frozen.Store(true) }
+
+// Frozen tells whether Freeze was called.
+func (a *Archive) Frozen() bool { return a.frozen.Load() }
+
+// writable reports why nothing may be written now.
+func (a *Archive) writable() error {
+	switch {
+	case a.closed.Load():
+		return ErrClosed
+	case a.frozen.Load():
+		return ErrSuperseded
+	}
+	return nil
 }
 
 // Create makes a new archive in dir, which must be empty or absent, and opens

@@ -44,7 +44,7 @@ const maxPending = 16 << 20
 // It returns [ErrFull] and [ErrMissing] like Commit.
 func (a *Archive) PutBlob(ctx context.Context, name string, size int64, r io.Reader) (record.Blob, error) {
 	fail := func(err error) (record.Blob, error) { return record.Blob{}, fmt.Errorf("put blob: %w", err) }
-	if err := a.room(max(size, 0)); err != nil {
+	if err := errors.Join(a.writable(), a.room(max(size, 0))); err != nil {
 		return fail(err)
 	}
 	pooled := buffers.Get().(*[]byte)

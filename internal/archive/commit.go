@@ -130,8 +130,8 @@ func (a *Archive) append(list []*pending) error {
 	a.mu.Lock()
 	seq, last := a.lastSeq, a.lastTime
 	a.mu.Unlock()
-	if a.closed.Load() {
-		return ErrClosed
+	if err := a.writable(); err != nil {
+		return err
 	}
 	j := a.j
 	if err := j.settle(); err != nil {

@@ -48,8 +48,8 @@ func copyTime(m *manifest.EntryMetadata) time.Time {
 func (a *Archive) PutCopy(ctx context.Context, name string, write func(io.Writer) error) error {
 	a.foldMu.Lock() // full maintenance must not run before a snapshot holds it
 	defer a.foldMu.Unlock()
-	if a.closed.Load() {
-		return fmt.Errorf("copy %s: %w", name, ErrClosed)
+	if err := a.writable(); err != nil {
+		return fmt.Errorf("copy %s: %w", name, err)
 	}
 	if err := a.room(0); err != nil {
 		return fmt.Errorf("copy %s: %w", name, err)

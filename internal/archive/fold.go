@@ -72,8 +72,8 @@ func (a *Archive) FoldAs(ctx context.Context, tags map[string]string) (*Point, e
 }
 
 func (a *Archive) foldLocked(ctx context.Context, tags map[string]string) (*Point, error) {
-	if a.closed.Load() {
-		return nil, fmt.Errorf("fold: %w", ErrClosed)
+	if err := a.writable(); err != nil {
+		return nil, fmt.Errorf("fold: %w", err)
 	}
 	if err := a.relocateLocked(ctx); err != nil {
 		return nil, fmt.Errorf("fold: %w", full(err))

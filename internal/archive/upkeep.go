@@ -83,6 +83,9 @@ func (a *Archive) Maintain(ctx context.Context, full bool) error {
 	a.foldMu.Lock()
 	defer a.foldMu.Unlock()
 	mode := maintenance.ModeQuick
+	if err := a.writable(); err != nil {
+		return fmt.Errorf("%s maintenance: %w", mode, err)
+	}
 	if full {
 		if _, err := a.foldLocked(ctx, nil); err != nil {
 			return err
@@ -117,6 +120,9 @@ func (a *Archive) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
+		}
+		if a.Frozen() {
+			continue
 		}
 		now := a.now()
 		if a.unfolded() >= a.opt.FoldBytes || now.Sub(fold) >= a.opt.FoldEvery || now.Before(fold) {

@@ -39,9 +39,17 @@ type Peer struct {
 	NodeKey  string   `json:"node_key"`  // verifier key of its cosignatures
 }
 
-// Enrol makes the appliance known to a node by the code the node shows. With
-// recover set, it may read only, and archives lists what the node holds.
-func Enrol(ctx context.Context, address, code, archive, logKey string, recovering bool) (p Peer, archives []string, err error) {
+// Enrolment is what an appliance is to a node.
+type Enrolment struct {
+	Archive string // id
+	Epoch   uint32 // of the archive: a node that knows a later one refuses
+	LogKey  string // verifier key of the audit log
+	Recover bool   // read back only; the others stay empty
+}
+
+// Enrol makes the appliance known to a node by the code the node shows. When
+// recovering it may read only, and archives lists what the node holds.
+func Enrol(ctx context.Context, address, code string, as Enrolment) (p Peer, archives []string, err error) {
 	if !strings.Contains(address, "://") {
 		address = "https://" + address
 	}
@@ -73,7 +81,7 @@ func Enrol(ctx context.Context, address, code, archive, logKey string, recoverin
 	if err := c.do(ctx, http.MethodGet, "/v1/state", nil, nil, nil); err != nil && !errors.Is(err, ErrStranger) {
 		return p, nil, err
 	}
-	rq := enrolRequest{Archive: archive, LogKey: logKey, Recover: recovering}
+	rq := enrolRequest{Archive: as.Archive, Epoch: as.Epoch, LogKey: as.LogKey, Recover: as.Recover}
 	rq.MAC = mac(code, "appliance", node, cert.Certificate[0], rq.body())
 	b, err := json.Marshal(rq)
 	if err != nil {

@@ -96,6 +96,13 @@ func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	f, err := readFence(v.dir)
+	if err == nil {
+		err = f.admits(rq.Epoch, n.now())
+	}
+	if err != nil {
+		return nil, err
+	}
 	if v.about.LogKey != rq.LogKey {
 		// Another log under the same archive: the one before was tampered with.
 		// The person who showed the code has decided; nothing of the old one goes.
@@ -105,9 +112,11 @@ func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
 	}
 	// one writer: an appliance that was replaced may no longer write
 	for p, c := range v.about.Clients {
-		c.Write = false
+		if c.Write {
+			c.Write, c.Ended = false, n.now()
+		}
 		v.about.Clients[p] = c
 	}
-	v.about.Clients[print] = clientOf{Write: true, Since: n.now()}
+	v.about.Clients[print] = clientOf{Write: true, Epoch: rq.Epoch, Since: n.now()}
 	return nil, v.save()
 }

@@ -61,7 +61,7 @@ func newLog(t *testing.T, dir string) (*audit.Log, string) {
 
 func enrolled(t *testing.T, n *Node, addr, logKey string) *Client {
 	t.Helper()
-	p, _, err := Enrol(t.Context(), addr, n.NewCode(), "a1", logKey, false)
+	p, _, err := Enrol(t.Context(), addr, n.NewCode(), Enrolment{Archive: "a1", LogKey: logKey})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,13 +76,13 @@ func TestACodeEnrolsOnceAndAWrongOneNever(t *testing.T) {
 	n, addr := startNode(t, t.TempDir())
 	_, vk := newLog(t, t.TempDir())
 	code := n.NewCode()
-	if _, _, err := Enrol(t.Context(), addr, "AAAA-BBBB-CCCC", "a1", vk, false); !errors.Is(err, ErrCode) {
+	if _, _, err := Enrol(t.Context(), addr, "AAAA-BBBB-CCCC", Enrolment{Archive: "a1", LogKey: vk}); !errors.Is(err, ErrCode) {
 		t.Fatalf("wrong code: %v", err)
 	}
-	if _, _, err := Enrol(t.Context(), addr, code, "a1", vk, false); err != nil {
+	if _, _, err := Enrol(t.Context(), addr, code, Enrolment{Archive: "a1", LogKey: vk}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Enrol(t.Context(), addr, code, "a1", vk, false); !errors.Is(err, ErrCode) {
+	if _, _, err := Enrol(t.Context(), addr, code, Enrolment{Archive: "a1", LogKey: vk}); !errors.Is(err, ErrCode) {
 		t.Fatalf("a used code: %v", err)
 	}
 }
@@ -178,7 +178,7 @@ func TestAStrangerAndAReaderCannotWrite(t *testing.T) {
 	if err := c.journal(t.Context(), "1-1.fj", 0, []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	p, ids, err := Enrol(t.Context(), addr, n.NewCode(), "", "", true)
+	p, ids, err := Enrol(t.Context(), addr, n.NewCode(), Enrolment{Recover: true})
 	if err != nil || len(ids) != 1 || ids[0] != "a1" {
 		t.Fatalf("%v %v", ids, err)
 	}
@@ -288,7 +288,7 @@ func TestWhoIsRefusedIsInTheNodesLog(t *testing.T) {
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{n.cert}, ClientAuth: tls.RequestClientCert}
 	srv.StartTLS()
 	code := n.NewCode()
-	if _, _, err := Enrol(t.Context(), srv.URL, "AAAA-BBBB-CCCC", "a1", "", false); !errors.Is(err, ErrCode) {
+	if _, _, err := Enrol(t.Context(), srv.URL, "AAAA-BBBB-CCCC", Enrolment{Archive: "a1", LogKey: ""}); !errors.Is(err, ErrCode) {
 		t.Error(err)
 	}
 	srv.Close() // every handler has ended
@@ -330,7 +330,7 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 	if _, err := c.State(t.Context()); !errors.Is(err, ErrNode) || asked != 1 {
 		t.Errorf("%d requests, %v", asked, err)
 	}
-	if _, _, err := Enrol(t.Context(), srv.URL, "AAAA-BBBB-CCCC", "a1", "", false); !errors.Is(err, ErrNode) || asked != 2 {
+	if _, _, err := Enrol(t.Context(), srv.URL, "AAAA-BBBB-CCCC", Enrolment{Archive: "a1", LogKey: ""}); !errors.Is(err, ErrNode) || asked != 2 {
 		t.Errorf("%d requests, %v", asked, err)
 	}
 }

@@ -24,6 +24,10 @@ func (n *Node) write(h handler) http.HandlerFunc { return n.client(h, true) }
 func (n *Node) client(h handler, write bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, ok := n.vaultOf(r, write)
+		if v != nil && !ok && !v.clientOf(r).Ended.IsZero() {
+			fail(w, ErrSuperseded)
+			return
+		}
 		if !ok {
 			n.log.WarnContext(r.Context(), "a stranger was refused", "path", r.Pattern, "from", r.RemoteAddr)
 			fail(w, ErrStranger)
@@ -55,7 +59,7 @@ func (n *Node) vaultOf(r *http.Request, write bool) (*vault, bool) {
 }
 
 var status = map[error]int{ErrCode: http.StatusForbidden, ErrConflict: http.StatusConflict, ErrRolledBack: http.StatusPreconditionFailed, ErrStranger: http.StatusUnauthorized,
-	ErrUnknown: http.StatusNotFound, ErrNodeFull: http.StatusInsufficientStorage}
+	ErrUnknown: http.StatusNotFound, ErrNodeFull: http.StatusInsufficientStorage, ErrSuperseded: http.StatusGone, ErrTakingOver: http.StatusLocked}
 
 func fail(w http.ResponseWriter, err error) {
 	for e, code := range status {
@@ -81,6 +85,11 @@ func (n *Node) putJournal(w http.ResponseWriter, r *http.Request, v *vault) erro
 	if err != nil {
 		return err
 	}
+	leave, err := v.enter(v.clientOf(r).Epoch)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	size, err := v.appendJournal(r.PathValue("name"), off, b)
 	if err != nil {
 		return err
@@ -93,7 +102,7 @@ func (n *Node) putBlob(w http.ResponseWriter, r *http.Request, v *vault) error {
 	if err := sum.UnmarshalText([]byte(r.Header.Get("X-SHA256"))); err != nil {
 		return ErrConflict
 	}
-	if err := v.putBlob(r.PathValue("name"), sum, r.Body); err != nil {
+	if err := v.putBlob(r.PathValue("name"), sum, r.Body, v.clientOf(r).Epoch); err != nil {
 		return err
 	}
 	return writeJSON(w, true)
@@ -108,6 +117,11 @@ func (n *Node) putPos(w http.ResponseWriter, r *http.Request, v *vault) error {
 	if err != nil {
 		return ErrConflict
 	}
+	leave, err := v.enter(v.clientOf(r).Epoch)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if err := v.setPutPos(uint32(epoch), pos); err != nil {
 		return err
 	}
@@ -123,6 +137,11 @@ func (n *Node) putEntries(w http.ResponseWriter, r *http.Request, v *vault) erro
 	if err := json.NewDecoder(io.LimitReader(r.Body, 64<<20)).Decode(&entries); err != nil {
 		return ErrConflict
 	}
+	leave, err := v.enter(v.clientOf(r).Epoch)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	size, err := v.appendEntries(from, entries)
 	if err != nil {
 		return err
@@ -140,6 +159,11 @@ func (n *Node) checkpoint(w http.ResponseWriter, r *http.Request, v *vault) erro
 	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&rq); err != nil {
 		return ErrConflict
 	}
+	leave, err := v.enter(v.clientOf(r).Epoch)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	signed, err := v.cosign(rq.Checkpoint, rq.Proof, n.signer)
 	if err != nil {
 		return err

@@ -133,6 +133,7 @@ type enrolRequest struct {
 	Archive string `json:"archive"` // id of the archive
 	LogKey  string `json:"log_key"` // verifier key of the audit log, "" when recovering
 	Recover bool   `json:"recover"` // read back, never write
+	Epoch   uint32 `json:"epoch"`   // of the archive; not under the MAC: it keeps an old appliance out, and lets nobody in
 	MAC     []byte `json:"mac"`
 }
 
@@ -156,4 +157,5 @@ type State struct {
 	Size     int64            `json:"size"`      // of the checkpoint
 	DiskFree int64            `json:"disk_free"`
 	DiskSize int64            `json:"disk_size"`
+	Fence    uint32           `json:"fence,omitempty"` // epoch of the appliance that took over; 0: none has
 }

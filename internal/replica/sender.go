@@ -27,6 +27,8 @@ type Sender struct {
 	now    func() time.Time
 	wake   chan struct{}
 
+	superseded func(context.Context) // called whenever the node says so
+
 	mu     sync.Mutex // guards below
 	queue  []unsent   // journal bytes the node does not have, oldest first
 	status Status
@@ -62,6 +64,10 @@ func NewSender(c *Client, logger *slog.Logger, now func() time.Time) *Sender {
 	}
 	return &Sender{client: c, logger: logger, now: now, wake: make(chan struct{}, 1)}
 }
+
+// OnSuperseded sets what is done when the node says that another appliance has
+// taken over. Call it before Run; fn may be called again and again.
+func (s *Sender) OnSuperseded(fn func(context.Context)) { s.superseded = fn }
 
 // Appended tells of journal bytes that are on the local disk.
 func (s *Sender) Appended(file string, off int64, b []byte) {
@@ -108,6 +114,9 @@ func (s *Sender) Run(ctx context.Context, a *archive.Archive, l *audit.Log) erro
 	for ctx.Err() == nil {
 		err := s.session(ctx, a, l)
 		s.set(func(st *Status) { st.Connected, st.Err = false, err })
+		if errors.Is(err, ErrSuperseded) && s.superseded != nil {
+			s.superseded(ctx)
+		}
 		if ctx.Err() != nil {
 			break
 		}
@@ -135,6 +144,9 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 	st, err := s.client.State(ctx)
 	if err != nil {
 		return err
+	}
+	if st.Fence > a.Epoch() {
+		return fmt.Errorf("epoch %d has taken over from %d: %w", st.Fence, a.Epoch(), ErrSuperseded)
 	}
 	s.set(func(x *Status) {
 		x.Connected, x.Err, x.DiskFree, x.DiskSize, x.Entries, x.Checkpoint = true, nil, st.DiskFree, st.DiskSize, st.Entries, st.Size

@@ -50,7 +50,7 @@ func TestALostDiskComesBackFromTheNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	p, _, err := Enrol(t.Context(), addr, n.NewCode(), a.ID(), vk, false)
+	p, _, err := Enrol(t.Context(), addr, n.NewCode(), Enrolment{Archive: a.ID(), LogKey: vk})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestALostDiskComesBackFromTheNode(t *testing.T) {
 		sender.Wake()
 	}
 	// another machine: only the node and the root key are left
-	p2, ids, err := Enrol(t.Context(), addr, n.NewCode(), "", "", true)
+	p2, ids, err := Enrol(t.Context(), addr, n.NewCode(), Enrolment{Recover: true})
 	if err != nil || len(ids) != 1 {
 		t.Fatal(ids, err)
 	}

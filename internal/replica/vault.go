@@ -47,7 +47,9 @@ type about struct {
 
 type clientOf struct {
 	Write bool      `json:"write"`
+	Epoch uint32    `json:"epoch,omitempty"` // of its archive when it was enrolled
 	Since time.Time `json:"since"`
+	Ended time.Time `json:"ended,omitzero"` // another writer came
 }
 
 var (
@@ -151,7 +153,7 @@ func (v *vault) appendJournal(name string, off int64, b []byte) (int64, error) {
 
 // putBlob takes a blob once. The few names that kopia overwrites are kept in
 // every version.
-func (v *vault) putBlob(name string, sum record.Hash, r io.Reader) error {
+func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32) error {
 	if deep, _ := Deep(name); !blobName.MatchString(name) || strings.HasSuffix(name, ".tmp") || !filepath.IsLocal(deep) {
 		return ErrUnknown
 	}
@@ -171,6 +173,11 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader) error {
 	if record.Hash(h.Sum(nil)) != sum {
 		return errors.Join(fmt.Errorf("the bytes arrived with another hash: %w", ErrNode), os.Remove(tmp))
 	}
+	leave, err := v.enter(epoch)
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	defer leave()
 	if old, err := fileHash(path); err == nil {
 		if old == sum {
 			return os.Remove(tmp)
@@ -216,6 +223,9 @@ func (v *vault) state() State {
 				s.Size = t.N
 			}
 		}
+	}
+	if f, err := readFence(v.dir); err == nil {
+		s.Fence = f.Epoch
 	}
 	var st syscall.Statfs_t
 	if syscall.Statfs(v.dir, &st) == nil {
