@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -84,6 +85,67 @@ func recoverCmd(o *options) *cobra.Command {
 	return c
 }
 
+// promoteCmd takes over on the node's machine.
+func promoteCmd(o *options) *cobra.Command {
+	p := appliance.Promotion{}
+	var file string
+	c := &cobra.Command{Use: "promote", Short: "Take over from the appliance on the off-site node's machine, with the recovery kit and a one-time code",
+		Long: `Makes an appliance out of what the node on this machine holds. Repository files are linked, not copied, where both folders lie on one disk. From then on the
+node refuses the former appliance, which stops taking data in once it hears of it. With --rehearse everything is done in a folder of its own and taken away again:
+the appliance goes on undisturbed.`,
+		Example: `  farol promote --account ana --rehearse
+  farol promote --account ana --shares shares.txt --node-dir /var/lib/farol-node`, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := o.load()
+			if err != nil {
+				return err
+			}
+			if p.Account == "" {
+				return usageError{errors.New("--account is needed: the name of one who may configure the appliance")}
+			}
+			cmd.SetIn(bufio.NewReader(cmd.InOrStdin()))
+			if p.Shares, err = readShares(cmd, file); err != nil {
+				return err
+			}
+			if p.Code == "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "One-time code of %s: ", p.Account)
+				if _, err := fmt.Fscanln(cmd.InOrStdin(), &p.Code); err != nil {
+					return usageError{errors.New("no code was given")}
+				}
+			}
+			r, err := appliance.Promote(cmd.Context(), cfg, p, appliance.Logger(cfg.LogLevel))
+			if err != nil {
+				return err
+			}
+			w := cmd.OutOrStdout()
+			if o.json {
+				enc := json.NewEncoder(w)
+				enc.SetIndent("", "  ")
+				return enc.Encode(r)
+			}
+			fmt.Fprintf(w, "archive %s, epoch %d, up to commit %d\n", r.Archive, r.Epoch, r.Commit)
+			fmt.Fprintf(w, "%d MB linked, %d MB copied, in %.1f s\n", r.Linked>>20, r.Copied>>20, r.Took.Seconds())
+			if r.Catalog.IsZero() {
+				fmt.Fprintln(w, "no copy of the catalog was there: it is made from the archive")
+			} else {
+				fmt.Fprintf(w, "catalog of %s, brought forward\n", r.Catalog.Local().Format("2006-01-02 15:04"))
+			}
+			if p.Rehearse {
+				fmt.Fprintf(w, "a rehearsal: %d items can be found, the newest was read; everything was taken away again\n", r.Records)
+				return nil
+			}
+			fmt.Fprintln(w, "taken over. Start the appliance now: it can be searched and read at once, and takes data in while DingTalk accepts its credentials.")
+			fmt.Fprintln(w, "It has no off-site copy of its own yet, and further copies must be added again: do that next.")
+			return nil
+		}}
+	c.Flags().StringVar(&p.NodeDir, "node-dir", "/var/lib/farol-node", "folder of the node")
+	c.Flags().StringVar(&p.Archive, "archive", "", "id of the archive, or its beginning, where the node holds several")
+	c.Flags().StringVar(&file, "shares", "", "file with one share a line (default: typed in)")
+	c.Flags().StringVar(&p.Account, "account", "", "account of one who may configure the appliance")
+	c.Flags().StringVar(&p.Code, "code", "", "its one-time code (default: typed in)")
+	c.Flags().BoolVar(&p.Rehearse, "rehearse", false, "try it without deciding anything")
+	return c
+}
+
 // archivePassword is the way out without us: what stock kopia asks for.
 func archivePassword() *cobra.Command {
 	var file string
@@ -117,13 +179,19 @@ func readShares(cmd *cobra.Command, file string) ([]string, error) {
 	} else {
 		fmt.Fprintln(cmd.ErrOrStderr(), "Type the shares of the recovery kit, one a line; an empty line ends.")
 	}
+	r, ok := in.(*bufio.Reader) // what follows the shares is for who asks next
+	if !ok {
+		r = bufio.NewReader(in)
+	}
 	var out []string
-	for sc := bufio.NewScanner(in); sc.Scan(); {
-		s := strings.TrimSpace(sc.Text())
-		if s == "" {
+	for {
+		line, err := r.ReadString('\n')
+		if s := strings.TrimSpace(line); s != "" {
+			out = append(out, s)
+		}
+		if err != nil || strings.TrimSpace(line) == "" {
 			break
 		}
-		out = append(out, s)
 	}
 	if len(out) == 0 {
 		return nil, errors.New("no share was given: nothing can be opened without the recovery kit")

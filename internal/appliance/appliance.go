@@ -152,6 +152,9 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 	if err := a.tellTampered(ctx); err != nil {
 		return nil, err
 	}
+	if err := a.tellTakeOver(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.keepHead(ctx); err != nil {
 		return nil, err
 	}
@@ -174,6 +177,11 @@ func (a *Appliance) openArchive(ctx context.Context) (err error) {
 	}
 	if err != nil {
 		return a.locked(err)
+	}
+	if at, err := a.settings.Get(ctx, settings.Superseded); err != nil {
+		return err
+	} else if at != "" {
+		a.archive.Freeze()
 	}
 	if made != "" {
 		return nil

@@ -31,6 +31,7 @@ func (a *Appliance) setSender(p replica.Peer) error {
 	}
 	a.mu.Lock()
 	a.sender = replica.NewSender(c, a.log, nil)
+	a.sender.OnSuperseded(a.superseded)
 	a.mu.Unlock()
 	return nil
 }
@@ -100,6 +101,23 @@ func (a *Appliance) Enrol(ctx context.Context, address, code string) error {
 	return err
 }
 
+// superseded ends writing: another appliance has taken over, and what this one
+// still took in nobody would ever see. Reading and the log go on.
+func (a *Appliance) superseded(ctx context.Context) {
+	if a.archive.Frozen() {
+		return
+	}
+	a.archive.Freeze()
+	a.log.ErrorContext(ctx, "another appliance has taken over: this one takes nothing in any more")
+	err := a.settings.Set(ctx, map[string]string{settings.Superseded: time.Now().UTC().Format(time.RFC3339)})
+	if err == nil {
+		_, err = a.audit.Append(ctx, audit.Event{Actor: "system", Operation: "replication.failover", Object: "node", Outcome: "ok", Detail: map[string]string{"what": "superseded"}})
+	}
+	if err != nil {
+		a.log.ErrorContext(ctx, "note that another appliance has taken over", "err", err)
+	}
+}
+
 // Offsite tells how the off-site copy stands.
 func (a *Appliance) Offsite(ctx context.Context) web.Offsite {
 	s := a.currentSender()
@@ -122,6 +140,9 @@ func (a *Appliance) Offsite(ctx context.Context) web.Offsite {
 				o.Problem = id
 			}
 		}
+	}
+	if a.archive.Frozen() { // whether or not the node answers
+		o.Problem = "offsite.superseded"
 	}
 	return o
 }

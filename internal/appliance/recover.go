@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"farol/internal/archive"
+	"farol/internal/db"
 	"farol/internal/i18n"
 	"farol/internal/keys"
 	"farol/internal/replica"
@@ -63,40 +65,73 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 	if err != nil {
 		return err
 	}
-	a, err := archive.Adopt(ctx, cfg.ArchiveDir, root, archive.Options{Log: log})
-	if err != nil {
-		return fmt.Errorf("take over the archive: %w", err)
+	if _, err := settle(ctx, cfg, root, fetch, log, nil); err != nil {
+		return err
 	}
+	return os.RemoveAll(fetch)
+}
+
+// settled is an archive in its new place.
+type settled struct {
+	epoch   uint32
+	commit  uint64
+	catalog time.Time // when the copy of the catalog was made, zero without one
+}
+
+// settle makes an appliance out of an archive's files and a folder with the log:
+// the archive is adopted, the control database and the state keys come out of it,
+// and the root key is sealed for this machine. alter sees and changes the control
+// database before it counts; its error ends the work.
+func settle(ctx context.Context, cfg Config, root keys.Root, fetch string, log *slog.Logger, alter func(*db.DB, *keys.Ring, settled) error) (s settled, err error) {
+	a, err := archive.Adopt(ctx, cfg.ArchiveDir, root, archive.Options{Log: log, NoParity: !cfg.Parity})
+	if err != nil {
+		return s, fmt.Errorf("take over the archive: %w", err)
+	}
+	s.epoch, s.commit = a.Epoch(), a.LastSeq()
 	control, err := a.LatestSealed(ctx, sealedControl)
 	ring, rerr := a.LatestSealed(ctx, sealedRing)
 	if err = errors.Join(err, rerr); err != nil {
-		return errors.Join(fmt.Errorf("take the control database and the state keys out of the archive: %w", err), a.Close())
+		return s, errors.Join(fmt.Errorf("take the control database and the state keys out of the archive: %w", err), a.Close())
 	}
-	_, err = takeCatalog(ctx, a, cfg.StateDir)
+	s.catalog, err = takeCatalog(ctx, a, cfg.StateDir)
 	if err = errors.Join(err, a.Close()); err != nil {
-		return err
+		return s, err
 	}
 	if err := takeLog(fetch, filepath.Join(cfg.StateDir, "log")); err != nil {
-		return err
+		return s, err
 	}
 	if err := keys.Store(cfg.keySource(), root); err != nil {
-		return err
+		return s, err
 	}
 	state, err := keys.ParseRing(ring)
 	if err != nil {
-		return err
+		return s, err
 	}
 	if err := keys.StoreRing(cfg.StateDir, root, state); err != nil {
-		return err
+		return s, err
 	}
 	if err := markRecovered(cfg, state); err != nil {
-		return err
+		return s, err
 	}
-	// control.db last: it marks the recovery as complete
-	if err := writeDurable(filepath.Join(cfg.StateDir, "control.db"), control); err != nil {
-		return fmt.Errorf("write the control database: %w", err)
+	path := filepath.Join(cfg.StateDir, "control.db")
+	taken := path + ".taken"
+	if err := writeDurable(taken, control); err != nil {
+		return s, fmt.Errorf("write the control database: %w", err)
 	}
-	return os.RemoveAll(fetch)
+	if alter != nil {
+		d, err := db.Open(ctx, taken, db.Control, nil)
+		if err != nil {
+			return s, err
+		}
+		if err := errors.Join(alter(d, state, s), d.Close()); err != nil {
+			return s, err
+		}
+	}
+	// control.db last: it marks the work as complete
+	if err := os.Rename(taken, path); err != nil {
+		return s, fmt.Errorf("put the control database in place: %w", err)
+	}
+	return s, nil
 }
 
 // recoverKey puts the root key back where archive and log are whole. What else

@@ -112,7 +112,7 @@ func (a *Appliance) Fingerprint() string {
 func (a *Appliance) copyControl(ctx context.Context) error {
 	last := int64(-1)
 	for {
-		if v := a.control.Version(); v != last {
+		if v := a.control.Version(); v != last && !a.archive.Frozen() {
 			if err := a.sealControl(ctx); err != nil {
 				if ctx.Err() != nil {
 					return ctx.Err()

@@ -32,7 +32,7 @@ func (a *Appliance) keepCatalogCopy(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 		last, err := a.archive.Copied(ctx, copiedCatalog)
-		if err == nil && copyDue(time.Now(), last) && a.archive.LastSeq() > 0 {
+		if err == nil && copyDue(time.Now(), last) && a.archive.LastSeq() > 0 && !a.archive.Frozen() {
 			start := time.Now()
 			if err = a.CopyCatalog(ctx); err == nil {
 				a.log.InfoContext(ctx, "the catalog was copied into the archive", "took", time.Since(start).Round(time.Millisecond))

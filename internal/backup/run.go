@@ -247,5 +247,5 @@ func (e *Engine) runKinds(ctx context.Context, r *run) error {
 }
 
 func (e *Engine) paused(ctx context.Context) bool {
-	return strings.EqualFold(e.setting(ctx, settings.BackupPaused, ""), "yes")
+	return strings.EqualFold(e.setting(ctx, settings.BackupPaused, ""), "yes") || e.setting(ctx, settings.Superseded, "") != ""
 }

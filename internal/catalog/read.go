@@ -148,6 +148,15 @@ func (c *Catalog) Where(ctx context.Context, id int64) (record.Loc, error) {
 	return l, err
 }
 
+// Newest is where the newest item lies.
+func (c *Catalog) Newest(ctx context.Context) (record.Loc, error) {
+	var id int64
+	if err := c.viewRow(ctx, "SELECT id FROM rec ORDER BY id DESC LIMIT 1", nil, &id); err != nil {
+		return record.Loc{}, err
+	}
+	return c.Where(ctx, id)
+}
+
 // Versions returns every version that the record of id had at a commit (0 =
 // now), oldest first.
 func (c *Catalog) Versions(ctx context.Context, s record.Scope, id int64, seq uint64) ([]Hit, error) {
