@@ -19,7 +19,7 @@ import (
 )
 
 // bench is a configuration in a folder of the test's.
-func bench(t *testing.T) Config {
+func bench(t testing.TB) Config {
 	t.Helper()
 	dir := t.TempDir()
 	cfg := DefaultConfig()
@@ -31,7 +31,7 @@ func bench(t *testing.T) Config {
 }
 
 // runs opens and runs an appliance; the function stops it.
-func runs(t *testing.T, cfg Config) (*Appliance, func()) {
+func runs(t testing.TB, cfg Config) (*Appliance, func()) {
 	t.Helper()
 	a, err := Open(t.Context(), cfg, Logger("error"))
 	if err != nil {

@@ -32,7 +32,7 @@ type offsiteSite struct {
 	shares  []string
 }
 
-func newSite(t *testing.T) *offsiteSite {
+func newSite(t testing.TB) *offsiteSite {
 	t.Helper()
 	s := &offsiteSite{cfg: bench(t), nodeDir: t.TempDir()}
 	s.a, s.stop = runs(t, s.cfg)

@@ -109,7 +109,7 @@ func comesBack(t *testing.T, place PlaceConfig) {
 	}
 }
 
-func sharesOf(t *testing.T, root keys.Root) (out []string) {
+func sharesOf(t testing.TB, root keys.Root) (out []string) {
 	t.Helper()
 	ss, err := keys.Split(root, 3, 2)
 	if err != nil {

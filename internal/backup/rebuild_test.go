@@ -206,8 +206,8 @@ func realRecords(t *testing.T, max int) (recs []record.Record) {
 	type line struct{ Conversation, Sender, Text string }
 	add := func(l line) {
 		n := len(recs)
-		raw, err := json.Marshal(map[string]any{"openMessageId": fmt.Sprintf("msg%09d==", n), "openConversationId": l.Conversation, "createTime": 1.7e12 + n*1700, "senderId": l.Sender, "senderNick": l.Sender,
-			"msgType": "text", "content": map[string]string{"text": l.Text}})
+		raw, err := json.Marshal(map[string]any{"openMessageId": fmt.Sprintf("msg%09d==", n), "sender": map[string]string{"name": l.Sender, "openDingTalkId": l.Sender},
+			"msgType": "text", "createTime": "2026-03-02 09:00:00", "content": l.Text})
 		if err != nil {
 			t.Fatal(err)
 		}

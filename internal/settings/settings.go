@@ -46,10 +46,10 @@ const (
 	Operator         = "tenant.operator" // unionId of the employee named for drive access
 	OperatorUser     = "tenant.operator.user"
 	OffsiteURL       = "offsite.url"
-	OffsiteID        = "offsite.identity" // sealed: our certificate and key, the node's certificate
+	OffsiteID        = "offsite.identity"   // sealed: our certificate and key, the node's certificate
 	Superseded       = "offsite.superseded" // RFC 3339 time: another appliance has taken over
-	SignInByDingTalk = "signin.dingtalk"  // "on": DingTalk may be an account's first factor
-	SelfService      = "self.service"     // "on": members may read what is their own
+	SignInByDingTalk = "signin.dingtalk"    // "on": DingTalk may be an account's first factor
+	SelfService      = "self.service"       // "on": members may read what is their own
 	BackupPaused     = "backup.paused"
 	ScheduleNight    = "schedule.incremental" // cron, Asia/Macau
 	ScheduleWeek     = "schedule.full"
