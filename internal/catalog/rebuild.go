@@ -20,6 +20,8 @@ type Rebuild struct {
 	c       *Catalog
 	people  map[int64]named
 	holders map[int64]*holder
+	segs    map[string]int64 // looked up once, not once a batch
+	seen    map[string]seenPerson
 }
 
 // order is a row's place among all rows as commits bring them.
@@ -84,7 +86,7 @@ func (c *Catalog) Rebuild(ctx context.Context) (*Rebuild, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rebuild catalog: %w", err)
 	}
-	return &Rebuild{c, map[int64]named{}, map[int64]*holder{}}, nil
+	return &Rebuild{c, map[int64]named{}, map[int64]*holder{}, map[string]int64{}, map[string]seenPerson{}}, nil
 }
 
 // Index works out a row's blind words beforehand, so that many goroutines can
@@ -107,7 +109,7 @@ func (b *Rebuild) Add(ctx context.Context, rows []Row) error {
 			return err
 		}
 		defer w.close()
-		w.rebuild = b
+		w.rebuild, w.segs, w.people = b, b.segs, b.seen
 		for i := range rows {
 			if err := w.row(ctx, rows[i].Seq, &rows[i], rows[i].doc); err != nil {
 				return err
