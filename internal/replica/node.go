@@ -26,6 +26,7 @@ type Node struct {
 	key    string // verifier key of the signer
 	log    *slog.Logger
 	now    func() time.Time
+	oldest int // protocol that an appliance must speak
 
 	mu     sync.Mutex // guards below
 	vaults map[string]*vault
@@ -52,7 +53,7 @@ func OpenNode(dir string, log *slog.Logger, now func() time.Time) (*Node, error)
 	if err := os.MkdirAll(filepath.Join(dir, "vaults"), 0o700); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
-	n := &Node{dir: dir, log: log, now: now, vaults: map[string]*vault{}}
+	n := &Node{dir: dir, log: log, now: now, oldest: oldest, vaults: map[string]*vault{}}
 	if err := n.load(); err != nil {
 		return nil, err
 	}
@@ -132,5 +133,5 @@ func (n *Node) handler() http.Handler {
 	m.HandleFunc("POST /v1/checkpoint", n.write(n.checkpoint))
 	m.HandleFunc("GET /v1/list/{what}", n.read(n.list))
 	m.HandleFunc("GET /v1/file/{what}/{name}", n.read(n.file))
-	return m
+	return n.says(m)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -29,11 +30,23 @@ func (n *Node) client(h handler, write bool) http.HandlerFunc {
 			fail(w, ErrStranger)
 			return
 		}
+		r.Body = &patient{ReadCloser: r.Body, rc: http.NewResponseController(w)}
 		if err := h(w, r, v); err != nil {
 			n.log.WarnContext(r.Context(), "refused", "path", r.Pattern, "err", err)
 			fail(w, err)
 		}
 	}
+}
+
+// patient is a body that may take as long as it moves: a slow link is no fault.
+type patient struct {
+	io.ReadCloser
+	rc *http.ResponseController
+}
+
+func (p *patient) Read(b []byte) (int, error) {
+	_ = p.rc.SetReadDeadline(time.Now().Add(stall)) // not every connection has one
+	return p.ReadCloser.Read(b)
 }
 
 func (n *Node) vaultOf(r *http.Request, write bool) (*vault, bool) {
@@ -55,7 +68,7 @@ func (n *Node) vaultOf(r *http.Request, write bool) (*vault, bool) {
 }
 
 var status = map[error]int{ErrCode: http.StatusForbidden, ErrConflict: http.StatusConflict, ErrRolledBack: http.StatusPreconditionFailed, ErrStranger: http.StatusUnauthorized,
-	ErrUnknown: http.StatusNotFound, ErrNodeFull: http.StatusInsufficientStorage}
+	ErrUnknown: http.StatusNotFound, ErrNodeFull: http.StatusInsufficientStorage, ErrTooOld: http.StatusUpgradeRequired, ErrNotOffered: http.StatusNotImplemented}
 
 func fail(w http.ResponseWriter, err error) {
 	for e, code := range status {

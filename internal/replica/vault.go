@@ -155,15 +155,14 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader) error {
 	if deep, _ := Deep(name); !blobName.MatchString(name) || strings.HasSuffix(name, ".tmp") || !filepath.IsLocal(deep) {
 		return ErrUnknown
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	path := filepath.Join(v.dir, "blobs", name)
 	h := sha256.New()
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	// The bytes may take long to arrive, and the journal does not wait for them.
+	f, err := os.CreateTemp(filepath.Dir(path), "up*.tmp")
 	if err != nil {
 		return full(err)
 	}
+	tmp := f.Name()
 	_, err = io.Copy(io.MultiWriter(f, h), r)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return errors.Join(full(err), os.Remove(tmp))
@@ -171,6 +170,8 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader) error {
 	if record.Hash(h.Sum(nil)) != sum {
 		return errors.Join(fmt.Errorf("the bytes arrived with another hash: %w", ErrNode), os.Remove(tmp))
 	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if old, err := fileHash(path); err == nil {
 		if old == sum {
 			return os.Remove(tmp)
