@@ -164,7 +164,7 @@ func (a *Archive) append(list []*pending) error {
 	w.head, w.index, j.last = nil, g.index, g.prev
 	w.file.size = g.base + int64(len(g.buf))
 	if slices.ContainsFunc(list, func(p *pending) bool { return p.away }) {
-		n := need{w.file.size, a.blobs.log.end()}
+		n := need{w.file.size, a.blobs.log.shown()}
 		if k := len(w.file.needs); k > 0 && w.file.needs[k-1].put == n.put {
 			w.file.needs = w.file.needs[:k-1]
 		}

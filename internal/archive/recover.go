@@ -117,7 +117,7 @@ func (a *Archive) listFile(ctx context.Context, name string) error {
 		return err
 	}
 	a.j.files = append(a.j.files, &jfile{name: name, head: h, aead: aead, size: fi.Size(), time: fi.ModTime(),
-		needs: []need{{fi.Size(), a.blobs.log.end()}}}) // what it names is not known here: everything
+		needs: []need{{fi.Size(), a.blobs.log.shown()}}}) // what it names is not known here: everything
 	return nil
 }
 
@@ -269,7 +269,7 @@ func (a *Archive) noteFolded(f *jfile) error {
 	if err != nil {
 		return err
 	}
-	f.size, f.put = fi.Size(), a.blobs.log.end()
+	f.size, f.put = fi.Size(), a.blobs.log.shown()
 	return nil
 }
 

@@ -141,7 +141,7 @@ func TestShippingKeepsToTheLimitAndSaysWhenThatIsWhyItLags(t *testing.T) {
 	p.until("the empty archive", 20*time.Second, caughtUp)
 	every := []time.Weekday{0, 1, 2, 3, 4, 5, 6}
 	p.sender.SetLimit(Limit{Kbit: 2000, Days: every})
-	p.say("one", 1<<20) // half of it after compression: 512 KiB of chance
+	p.say("one", 1<<19)
 	p.until("the limit is told", 2*time.Second, func(st Status) bool { return st.SlowKbit == 2000 && st.SlowUntil.After(time.Now()) && st.Lag > 0 })
 	took := p.until("one message at the limit", 20*time.Second, caughtUp)
 	if st := p.sender.Status(); took < 1500*time.Millisecond || st.SlowKbit != 0 || st.Worst < 1500*time.Millisecond {
@@ -149,7 +149,7 @@ func TestShippingKeepsToTheLimitAndSaysWhenThatIsWhyItLags(t *testing.T) {
 	}
 	// another limit counts at once, also for what is under way
 	p.sender.SetLimit(Limit{Kbit: 100, Days: every})
-	p.say("two", 1<<20)
+	p.say("two", 1<<19)
 	p.until("it waits", 2*time.Second, func(st Status) bool { return st.SlowKbit == 100 })
 	p.sender.SetLimit(Limit{})
 	if took := p.until("without a limit", 20*time.Second, caughtUp); took > 10*time.Second {

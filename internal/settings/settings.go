@@ -47,6 +47,7 @@ const (
 	OperatorUser     = "tenant.operator.user"
 	OffsiteURL       = "offsite.url"
 	OffsiteID        = "offsite.identity" // sealed: our certificate and key, the node's certificate
+	OffsiteLimited   = "offsite.limit"    // JSON of OffsiteLimit
 	SignInByDingTalk = "signin.dingtalk"  // "on": DingTalk may be an account's first factor
 	SelfService      = "self.service"     // "on": members may read what is their own
 	BackupPaused     = "backup.paused"
