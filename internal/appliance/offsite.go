@@ -136,7 +136,7 @@ func (a *Appliance) Offsite(ctx context.Context) web.Offsite {
 	if st.Err != nil {
 		o.Problem = "offsite.unreachable"
 		for id, target := range map[string]error{"offsite.stranger": replica.ErrStranger, "offsite.impostor": replica.ErrImpostor, "offsite.rolledback": replica.ErrRolledBack, "offsite.full": replica.ErrNodeFull, "offsite.conflict": replica.ErrConflict,
-			"offsite.old": replica.ErrTooOld, "offsite.node.old": replica.ErrNodeTooOld} {
+			"offsite.quota": replica.ErrQuota, "offsite.old": replica.ErrTooOld, "offsite.node.old": replica.ErrNodeTooOld} {
 			if errors.Is(st.Err, target) {
 				o.Problem = id
 			}

@@ -1,17 +1,9 @@
 package replica
 
 import (
-	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"farol/internal/archive"
-	"farol/internal/audit"
-	"farol/internal/keys"
 	"farol/internal/record"
 )
 
@@ -47,92 +39,6 @@ func TestALimitCountsInItsHours(t *testing.T) {
 			t.Errorf("%+v at %s: %d bytes/s until %q, want %d until %q", k.l, k.at, bytes, got, k.bytes, k.until)
 		}
 	}
-}
-
-// pair is an archive and a log that are shipped to a real node over TLS.
-type pair struct {
-	t      *testing.T
-	a      *archive.Archive
-	log    *audit.Log
-	sender *Sender
-	node   *Node
-	root   keys.Root
-	addr   string
-}
-
-func newPair(t *testing.T) *pair {
-	t.Helper()
-	p := &pair{t: t}
-	p.node, p.addr = startNode(t, filepath.Join(t.TempDir(), "node"))
-	var vk string
-	p.log, vk = newLog(t, t.TempDir())
-	var err error
-	if p.root, err = keys.New(); err != nil {
-		t.Fatal(err)
-	}
-	opt := archive.Options{Offsite: true, NoParity: true,
-		OnAppend: func(f string, off int64, b []byte) {
-			if p.sender != nil {
-				p.sender.Appended(f, off, b)
-			}
-		},
-		OnPut: func(archive.PutEntry) {
-			if p.sender != nil {
-				p.sender.Wake()
-			}
-		}}
-	if p.a, err = archive.Create(t.Context(), filepath.Join(t.TempDir(), "a"), p.root, opt); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.a.Close() })
-	peer, _, err := Enrol(t.Context(), p.addr, p.node.NewCode(), p.a.ID(), vk, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := NewClient(peer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.sender = NewSender(c, nil, nil)
-	return p
-}
-
-func (p *pair) run() (stop func()) {
-	ctx, cancel := context.WithCancel(p.t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); p.sender.Run(ctx, p.a, p.log) }()
-	stop = func() { cancel(); <-done }
-	p.t.Cleanup(stop)
-	return stop
-}
-
-// say commits one message of n bytes that do not compress.
-func (p *pair) say(id string, n int) {
-	p.t.Helper()
-	b := make([]byte, n/2)
-	rand.Read(b)
-	_, err := p.a.Commit(p.t.Context(), archive.Batch{Records: []record.Record{{Ref: record.Ref{Kind: record.Chat, Container: "c", ID: id}, Time: time.Now().UTC(), Raw: fmt.Appendf(nil, `{"text":%q}`, hex.EncodeToString(b))}}})
-	if err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// until waits for what holds of the sender's status.
-func (p *pair) until(what string, most time.Duration, ok func(Status) bool) time.Duration {
-	p.t.Helper()
-	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		st := p.sender.Status()
-		if ok(st) {
-			return time.Since(began)
-		}
-		if time.Since(began) > most {
-			p.t.Fatalf("%s: not after %v: %+v", what, most, st)
-		}
-	}
-}
-
-func caughtUp(st Status) bool {
-	return st.Connected && st.Lag == 0 && st.Behind == 0 && !st.LastAck.IsZero()
 }
 
 func TestShippingKeepsToTheLimitAndSaysWhenThatIsWhyItLags(t *testing.T) {

@@ -26,7 +26,7 @@ type plainBox struct{}
 func (plainBox) Seal(p, _ []byte) []byte          { return p }
 func (plainBox) Open(s, _ []byte) ([]byte, error) { return s, nil }
 
-func startNode(t *testing.T, dir string) (*Node, string) {
+func startNode(t testing.TB, dir string) (*Node, string) {
 	t.Helper()
 	n, err := OpenNode(dir, nil, nil)
 	if err != nil {
@@ -43,7 +43,7 @@ func startNode(t *testing.T, dir string) (*Node, string) {
 	return n, "https://" + ln.Addr().String()
 }
 
-func newLog(t *testing.T, dir string) (*audit.Log, string) {
+func newLog(t testing.TB, dir string) (*audit.Log, string) {
 	t.Helper()
 	sk, vk, err := note.GenerateKey(rand.Reader, "farol.test")
 	if err != nil {

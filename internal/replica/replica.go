@@ -44,6 +44,7 @@ var (
 	ErrStranger   = errors.New("the node does not know this certificate")
 	ErrUnknown    = errors.New("the node has no such file")
 	ErrNodeFull   = errors.New("the node's disk is full: it keeps what it has and takes no more")
+	ErrQuota      = errors.New("the archive has used up its quota on the node: it keeps what it has and takes no more of it")
 	ErrNode       = errors.New("the node cannot be reached or answered wrongly")
 	ErrImpostor   = errors.New("the other side does not know the enrolment code: somebody may stand between")
 )
@@ -156,4 +157,6 @@ type State struct {
 	Size     int64            `json:"size"`      // of the checkpoint
 	DiskFree int64            `json:"disk_free"`
 	DiskSize int64            `json:"disk_size"`
+	Used     int64            `json:"used,omitempty"`  // by this archive
+	Quota    int64            `json:"quota,omitempty"` // that it may take, 0 = no bound
 }
