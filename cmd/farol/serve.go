@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,16 +22,28 @@ func serve(o *options) *cobra.Command {
 
 func node() *cobra.Command {
 	var dir, listen, level string
+	var quota int64
+	var silent time.Duration
+	var status bool
 	var b appliance.Bounds
 	c := &cobra.Command{Use: "node", Short: "Run the off-site node: it keeps sealed copies and has no key", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		if err := b.Validate(); err != nil {
 			return usageError{err}
 		}
-		return appliance.ServeNode(cmd.Context(), dir, listen, b, appliance.Logger(level), os.Stdin, os.Stdout)
+		if quota < 0 || silent <= 0 {
+			return usageError{errors.New("--quota-gb and --silent-after are not negative")}
+		}
+		if status {
+			return appliance.NodeStatus(dir, silent, cmd.OutOrStdout())
+		}
+		return appliance.ServeNode(cmd.Context(), dir, listen, quota<<30, silent, b, appliance.Logger(level), os.Stdin, os.Stdout)
 	}}
 	c.Flags().StringVar(&dir, "dir", "/var/lib/farol-node", "folder of the copies")
 	c.Flags().StringVar(&listen, "listen", ":8444", "address, host:port")
 	c.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	c.Flags().Int64Var(&quota, "quota-gb", 0, "GiB that each archive may take, 0: what the disk holds; an archive's own stands in its vault.json as bytes")
+	c.Flags().DurationVar(&silent, "silent-after", 15*time.Minute, "after how long an appliance that says nothing is an alarm")
+	c.Flags().BoolVar(&status, "status", false, "print how each archive stands and end, with a failure when somebody should look")
 	c.Flags().IntVar(&b.MemoryMB, "memory-mb", 0, "memory to stay below, in MiB; 0: a quarter of the machine's, at most 320")
 	c.Flags().IntVar(&b.CPUs, "cpus", 0, "processor cores to use; 0: all")
 	return c

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -101,12 +102,13 @@ func Serve(ctx context.Context, cfg Config, out io.Writer) error {
 
 // ServeNode runs an off-site node until ctx ends. It prints an enrolment code
 // at start and whenever a line is read from in.
-func ServeNode(ctx context.Context, dir, listen string, b Bounds, log *slog.Logger, in io.Reader, out io.Writer) error {
+func ServeNode(ctx context.Context, dir, listen string, quota int64, silent time.Duration, b Bounds, log *slog.Logger, in io.Reader, out io.Writer) error {
 	b.Apply(log)
 	n, err := replica.OpenNode(dir, log, nil)
 	if err != nil {
 		return err
 	}
+	n.Bound(quota, silent)
 	ln, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
@@ -126,6 +128,38 @@ func ServeNode(ctx context.Context, dir, listen string, b Bounds, log *slog.Logg
 		return nil
 	}
 	return err
+}
+
+// ErrNodeAlarm is that an appliance of a node is silent or was refused.
+var ErrNodeAlarm = errors.New("an appliance is silent, or its log did not extend what the node holds")
+
+// NodeStatus prints how each archive on a node stands, and returns
+// [ErrNodeAlarm] when somebody should look.
+func NodeStatus(dir string, silent time.Duration, out io.Writer) error {
+	list, err := replica.NodeStatus(dir, silent, time.Now())
+	if err != nil {
+		return err
+	}
+	alarm := false
+	for _, h := range list {
+		word := "ok"
+		switch {
+		case h.Refused > 0:
+			word = fmt.Sprintf("REFUSED: %d checkpoints did not extend the log, last %s", h.Refused, h.LastRefused.UTC().Format(time.RFC3339))
+		case h.Silent:
+			word = "SILENT"
+		}
+		heard := "never"
+		if !h.Heard.IsZero() {
+			heard = h.Heard.UTC().Format(time.RFC3339)
+		}
+		fmt.Fprintf(out, "%s  %s\n  heard %s, %d bytes, quota %d, log witnessed to %d\n", h.Archive, word, heard, h.Used, h.Quota, h.Witnessed)
+		alarm = alarm || h.Alarm()
+	}
+	if alarm {
+		return ErrNodeAlarm
+	}
+	return nil
 }
 
 // VerifyProof checks a proof file, or a whole export folder, offline. key is

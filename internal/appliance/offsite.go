@@ -21,18 +21,35 @@ func (a *Appliance) openSender(ctx context.Context) error {
 	if err != nil || !ok {
 		return err
 	}
-	return a.setSender(p)
+	return a.setSender(ctx, p)
 }
 
-func (a *Appliance) setSender(p replica.Peer) error {
+func (a *Appliance) setSender(ctx context.Context, p replica.Peer) error {
 	c, err := replica.NewClient(p)
 	if err != nil {
 		return err
 	}
+	limit, err := a.settings.OffsiteLimit(ctx)
+	if err != nil {
+		return err
+	}
+	s := replica.NewSender(c, a.log, nil)
+	s.SetLimit(replica.Limit(limit))
+	s.OnSuperseded(a.superseded)
 	a.mu.Lock()
-	a.sender = replica.NewSender(c, a.log, nil)
-	a.sender.OnSuperseded(a.superseded)
+	a.sender = s
 	a.mu.Unlock()
+	return nil
+}
+
+// LimitOffsite keeps how fast the node is sent to, and does so from now on.
+func (a *Appliance) LimitOffsite(ctx context.Context, l settings.OffsiteLimit) error {
+	if err := a.settings.SetOffsiteLimit(ctx, l); err != nil {
+		return err
+	}
+	if s := a.currentSender(); s != nil {
+		s.SetLimit(replica.Limit(l))
+	}
 	return nil
 }
 
@@ -78,7 +95,8 @@ func (a *Appliance) runSender() {
 func (a *Appliance) Enrol(ctx context.Context, address, code string) error {
 	p, _, err := replica.Enrol(ctx, address, code, replica.Enrolment{Archive: a.archive.ID(), Epoch: a.archive.Epoch(), LogKey: a.logKey})
 	if err != nil {
-		for id, target := range map[string]error{"offsite.superseded": replica.ErrSuperseded, "offsite.takingover": replica.ErrTakingOver, "offsite.code": replica.ErrCode, "offsite.impostor": replica.ErrImpostor, "offsite.conflict": replica.ErrConflict, "offsite.unreachable": replica.ErrNode} {
+		for id, target := range map[string]error{"offsite.superseded": replica.ErrSuperseded, "offsite.takingover": replica.ErrTakingOver, "offsite.code": replica.ErrCode, "offsite.impostor": replica.ErrImpostor, "offsite.conflict": replica.ErrConflict, "offsite.unreachable": replica.ErrNode,
+			"offsite.old": replica.ErrTooOld, "offsite.node.old": replica.ErrNodeTooOld} {
 			if errors.Is(err, target) {
 				return &i18n.Error{ID: id, Err: err}
 			}
@@ -92,7 +110,7 @@ func (a *Appliance) Enrol(ctx context.Context, address, code string) error {
 	if err := a.settings.SetAll(ctx, map[string]string{settings.OffsiteURL: p.Address}, map[string]string{settings.OffsiteID: string(b)}); err != nil {
 		return err
 	}
-	if err := a.setSender(p); err != nil {
+	if err := a.setSender(ctx, p); err != nil {
 		return err
 	}
 	a.archive.SetOffsite(true)
@@ -132,10 +150,11 @@ func (a *Appliance) Offsite(ctx context.Context) web.Offsite {
 		address = u.Host
 	}
 	st := s.Status()
-	o := web.Offsite{Set: true, Connected: st.Connected, Address: address, Lag: st.Lag, BehindBytes: st.Behind, LastAck: st.LastAck, CheckpointSize: st.Checkpoint}
+	o := web.Offsite{Set: true, Connected: st.Connected, Address: address, Lag: st.Lag, BehindBytes: st.Behind, LastAck: st.LastAck, CheckpointSize: st.Checkpoint, SlowKbit: st.SlowKbit, SlowUntil: st.SlowUntil}
 	if st.Err != nil {
 		o.Problem = "offsite.unreachable"
-		for id, target := range map[string]error{"offsite.superseded": replica.ErrSuperseded, "offsite.takingover": replica.ErrTakingOver, "offsite.stranger": replica.ErrStranger, "offsite.impostor": replica.ErrImpostor, "offsite.rolledback": replica.ErrRolledBack, "offsite.full": replica.ErrNodeFull, "offsite.conflict": replica.ErrConflict} {
+		for id, target := range map[string]error{"offsite.superseded": replica.ErrSuperseded, "offsite.takingover": replica.ErrTakingOver, "offsite.stranger": replica.ErrStranger, "offsite.impostor": replica.ErrImpostor, "offsite.rolledback": replica.ErrRolledBack, "offsite.full": replica.ErrNodeFull, "offsite.conflict": replica.ErrConflict,
+			"offsite.quota": replica.ErrQuota, "offsite.old": replica.ErrTooOld, "offsite.node.old": replica.ErrNodeTooOld} {
 			if errors.Is(st.Err, target) {
 				o.Problem = id
 			}

@@ -201,10 +201,10 @@ func (a *Archive) flush(ctx context.Context) error {
 
 // blobHeld reports whether a flush must come before a frame names the blob,
 // and refuses a blob that is nowhere. A blob without an object was seen but
-// not fetched.
-func (a *Archive) blobHeld(ctx context.Context, b record.Blob) (direct bool, err error) {
+// not fetched. away is of a blob that lies in the repository, not the journal.
+func (a *Archive) blobHeld(ctx context.Context, b record.Blob) (direct, away bool, err error) {
 	if b.Object == "" {
-		return false, nil
+		return false, false, nil
 	}
 	a.mu.Lock()
 	_, inline := a.inline[b.Object]
@@ -212,19 +212,19 @@ func (a *Archive) blobHeld(ctx context.Context, b record.Blob) (direct bool, err
 	_, writing := a.writing[b.Object]
 	a.mu.Unlock()
 	if inline || held {
-		return false, nil
+		return false, false, nil
 	}
 	if writing {
-		return true, nil
+		return true, true, nil
 	}
 	id, err := object.ParseID(b.Object)
 	if err != nil {
-		return false, ErrNotFound
+		return false, false, ErrNotFound
 	}
 	if _, err := a.w.VerifyObject(a.ctx(ctx), id); err != nil {
-		return false, fmt.Errorf("%w: %w", ErrNotFound, err)
+		return false, false, fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
-	return false, nil
+	return false, true, nil
 }
 
 // OpenBlob opens the bytes of a blob for reading from any place. They are not

@@ -30,6 +30,7 @@ type pending struct {
 	root   record.Hash
 	sealed *sealedFile
 	ready  *prepared
+	away   bool // names a blob that lies in the repository
 
 	done   bool
 	commit *Commit
@@ -58,11 +59,11 @@ func (a *Archive) Commit(ctx context.Context, b Batch) (*Commit, error) {
 			return nil, fmt.Errorf("commit: record %d has a time outside the years 0 to 9999", i)
 		}
 		for _, blob := range r.Blobs {
-			d, err := a.blobHeld(ctx, blob)
+			d, away, err := a.blobHeld(ctx, blob)
 			if err != nil {
 				return nil, fmt.Errorf("commit: blob of record %d: %w", i, err)
 			}
-			direct = direct || d
+			direct, p.away = direct || d, p.away || away
 		}
 	}
 	if size > MaxBatch {
@@ -162,6 +163,13 @@ func (a *Archive) append(list []*pending) error {
 	}
 	w.head, w.index, j.last = nil, g.index, g.prev
 	w.file.size = g.base + int64(len(g.buf))
+	if slices.ContainsFunc(list, func(p *pending) bool { return p.away }) {
+		n := need{w.file.size, a.blobs.log.shown()}
+		if k := len(w.file.needs); k > 0 && w.file.needs[k-1].put == n.put {
+			w.file.needs = w.file.needs[:k-1]
+		}
+		w.file.needs = append(w.file.needs, n)
+	}
 	a.mu.Lock()
 	a.lastSeq, a.lastTime = seq, last
 	maps.Copy(a.held, g.held)

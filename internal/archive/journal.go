@@ -49,7 +49,12 @@ type jfile struct {
 	folded bool
 	put    int64 // position of the put log when its fold was on disk
 	bad    bool  // part of it cannot be read
+	needs  []need
 }
+
+// need is up to where the put log must be held before the bytes of a journal
+// file up to end may be: they name blobs that were put before.
+type need struct{ end, put int64 }
 
 type jwriter struct {
 	f     *os.File

@@ -46,6 +46,7 @@ type putLog struct {
 	mu   sync.Mutex
 	f    *os.File
 	size int64
+	told int64 // end of the last line that is no intent
 
 	fault func(op string) error // never nil after openPutLog
 	live  map[string]putInfo
@@ -134,6 +135,7 @@ func (l *putLog) note(e PutEntry) {
 		l.live[e.Name] = putInfo{e.Size, e.SHA256, e.Time}
 	}
 	delete(l.next, e.Name)
+	l.told = e.Pos
 }
 
 // add appends e and sets its position. sync puts the log on disk.
@@ -201,6 +203,13 @@ func (l *putLog) end() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.size
+}
+
+// shown is the position behind the last line that a sender is shown.
+func (l *putLog) shown() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.told
 }
 
 func (l *putLog) close() error {

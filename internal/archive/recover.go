@@ -116,7 +116,8 @@ func (a *Archive) listFile(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	a.j.files = append(a.j.files, &jfile{name: name, head: h, aead: aead, size: fi.Size(), time: fi.ModTime()})
+	a.j.files = append(a.j.files, &jfile{name: name, head: h, aead: aead, size: fi.Size(), time: fi.ModTime(),
+		needs: []need{{fi.Size(), a.blobs.log.shown()}}}) // what it names is not known here: everything
 	return nil
 }
 
@@ -268,7 +269,7 @@ func (a *Archive) noteFolded(f *jfile) error {
 	if err != nil {
 		return err
 	}
-	f.size, f.put = fi.Size(), a.blobs.log.end()
+	f.size, f.put = fi.Size(), a.blobs.log.shown()
 	return nil
 }
 

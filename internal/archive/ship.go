@@ -8,12 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // JournalFile is a journal file as a sender sees it.
 type JournalFile struct {
 	Name string
-	Size int64 // bytes that are on disk and acknowledged
+	Size int64     // bytes that are on disk and acknowledged
+	Time time.Time // of the last commit in it
 }
 
 // Position says how far a sender has come: everything before it is safe
@@ -37,10 +39,29 @@ func (a *Archive) JournalFiles() []JournalFile {
 	var out []JournalFile
 	for _, f := range a.j.files {
 		if f.size > 0 {
-			out = append(out, JournalFile{f.name, f.size})
+			out = append(out, JournalFile{f.name, f.size, f.time})
 		}
 	}
 	return out
+}
+
+// Sendable is how many bytes of a journal file may be copied elsewhere once the
+// put log is held there up to put: what follows names blobs put later.
+func (a *Archive) Sendable(name string, put int64) int64 {
+	f := a.j.find(name)
+	if f == nil {
+		return 0
+	}
+	a.j.mu.Lock()
+	defer a.j.mu.Unlock()
+	var from int64
+	for _, n := range f.needs {
+		if n.put > put {
+			return min(from, f.size)
+		}
+		from = n.end
+	}
+	return f.size
 }
 
 // ReadJournal returns up to n acknowledged bytes of a journal file from off.

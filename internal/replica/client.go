@@ -14,7 +14,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -77,7 +79,7 @@ func Enrol(ctx context.Context, address, code string, as Enrolment) (p Peer, arc
 	hc := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: cfg}, CheckRedirect: stay}
 	defer hc.CloseIdleConnections()
 	// a first request shows the certificate that the MAC must bind
-	c := &Client{http: hc, base: p.Address}
+	c := &Client{http: hc, base: p.Address, oldest: oldest}
 	if err := c.do(ctx, http.MethodGet, "/v1/state", nil, nil, nil); err != nil && !errors.Is(err, ErrStranger) {
 		return p, nil, err
 	}
@@ -103,7 +105,15 @@ func Enrol(ctx context.Context, address, code string, as Enrolment) (p Peer, arc
 type Client struct {
 	http *http.Client
 	base string
+	pace *pace // of what is sent, nil for none
+
+	oldest int          // protocol of a node that is still understood
+	agreed atomic.Int32 // protocol of both, 0 before the node answered
 }
+
+// stall is how long a request may move nothing before it is given up. A slow
+// link may take as long as it needs.
+const stall = 5 * time.Minute
 
 // NewClient returns a client that accepts the peer's pinned certificate only.
 func NewClient(p Peer) (*Client, error) {
@@ -122,17 +132,35 @@ func NewClient(p Peer) (*Client, error) {
 			}
 			return nil
 		}}
-	return &Client{http: &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{TLSClientConfig: cfg, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute}, CheckRedirect: stay}, base: p.Address}, nil
+	return &Client{http: &http.Client{Transport: &http.Transport{TLSClientConfig: cfg, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 20 * time.Second}, CheckRedirect: stay},
+		base: p.Address, pace: newPace(time.Now), oldest: oldest}, nil
 }
 
 // stay follows no redirect: a node has none, and what is sent is for it alone.
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func (c *Client) do(ctx context.Context, method, path string, body []byte, header http.Header, out any) error {
+	return c.send(ctx, method, path, body, nil, header, out)
+}
+
+// send is a request. before is called ahead of each piece of the body.
+func (c *Client) send(ctx context.Context, method, path string, body []byte, before func() error, header http.Header, out any) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	idle := time.AfterFunc(stall, cancel)
+	defer idle.Stop()
+	alive := func() { idle.Reset(stall) }
 	rq, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("ask the node: %w", err)
 	}
+	if c.pace != nil && len(body) > 0 {
+		rq.GetBody = func() (io.ReadCloser, error) {
+			return io.NopCloser(&pacedBody{ctx, bytes.NewReader(body), c.pace, before, alive}), nil
+		}
+		rq.Body, _ = rq.GetBody()
+	}
+	rq.Header.Set(protocolHeader, strconv.Itoa(Protocol))
 	for k, v := range header {
 		rq.Header[k] = v
 	}
@@ -144,6 +172,9 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, heade
 		return fmt.Errorf("%w: %w", ErrNode, err)
 	}
 	defer resp.Body.Close()
+	if err := c.agree(resp); err != nil {
+		return err
+	}
 	if resp.StatusCode != http.StatusOK {
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16)) // for the connection's sake
 		for e, code := range status {
@@ -153,13 +184,14 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, heade
 		}
 		return fmt.Errorf("%w: status %d", ErrNode, resp.StatusCode)
 	}
+	answer := &movingBody{resp.Body, alive}
 	switch out := out.(type) {
 	case nil:
-		_, err = io.Copy(io.Discard, resp.Body)
+		_, err = io.Copy(io.Discard, answer)
 	case io.Writer:
-		_, err = io.Copy(out, resp.Body)
+		_, err = io.Copy(out, answer)
 	default:
-		err = json.NewDecoder(resp.Body).Decode(out)
+		err = json.NewDecoder(answer).Decode(out)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNode, err)
@@ -178,8 +210,8 @@ func (c *Client) journal(ctx context.Context, name string, off int64, b []byte) 
 	return c.do(ctx, http.MethodPut, fmt.Sprintf("/v1/journal/%s?off=%d", url.PathEscape(name), off), b, nil, nil)
 }
 
-func (c *Client) blob(ctx context.Context, name string, sum record.Hash, b []byte) error {
-	return c.do(ctx, http.MethodPut, "/v1/blobs/"+url.PathEscape(flat(name)), b, http.Header{"X-Sha256": {sum.String()}}, nil)
+func (c *Client) blob(ctx context.Context, name string, sum record.Hash, b []byte, before func() error) error {
+	return c.send(ctx, http.MethodPut, "/v1/blobs/"+url.PathEscape(flat(name)), b, before, http.Header{"X-Sha256": {sum.String()}}, nil)
 }
 
 // A repository file's name has folders in it; the node keeps names flat.

@@ -5,12 +5,14 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -142,7 +144,7 @@ func FuzzWitness(f *testing.F) {
 		if _, err := v.cosign(mid, nil, witness); err != nil {
 			t.Fatal(err)
 		}
-		n := &Node{signer: witness}
+		n := &Node{signer: witness, log: slog.New(slog.DiscardHandler), now: time.Now}
 		w := httptest.NewRecorder()
 		err := n.checkpoint(w, httptest.NewRequest(http.MethodPost, "/v1/checkpoint", bytes.NewReader(body)), v)
 		held, rerr := os.ReadFile(filepath.Join(v.dir, "log", "checkpoint"))

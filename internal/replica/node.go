@@ -26,6 +26,9 @@ type Node struct {
 	key    string // verifier key of the signer
 	log    *slog.Logger
 	now    func() time.Time
+	oldest int           // protocol that an appliance must speak
+	quota  int64         // bytes that an archive may take, 0 = no bound
+	silent time.Duration // after which an appliance that says nothing is reported
 
 	mu     sync.Mutex // guards below
 	vaults map[string]*vault
@@ -52,7 +55,7 @@ func OpenNode(dir string, log *slog.Logger, now func() time.Time) (*Node, error)
 	if err := os.MkdirAll(filepath.Join(dir, "vaults"), 0o700); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
-	n := &Node{dir: dir, log: log, now: now, vaults: map[string]*vault{}}
+	n := &Node{dir: dir, log: log, now: now, oldest: oldest, vaults: map[string]*vault{}}
 	if err := n.load(); err != nil {
 		return nil, err
 	}
@@ -105,6 +108,13 @@ func (n *Node) load() error {
 	return nil
 }
 
+// Bound sets how many bytes each archive may take, 0 for what the disk holds,
+// and after how long an appliance that says nothing is reported. An archive's
+// own quota, in its vault.json, goes before. Call it before [Node.Serve].
+func (n *Node) Bound(quota int64, silent time.Duration) {
+	n.quota, n.silent = quota, silent
+}
+
 // Fingerprint is the node's certificate as people compare it.
 func (n *Node) Fingerprint() string { return Fingerprint(n.cert.Certificate[0]) }
 
@@ -115,13 +125,16 @@ func (n *Node) Serve(ctx context.Context, ln net.Listener) error {
 		ErrorLog:  slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
+	go n.listen(ctx) // ends with ctx
 	if err := srv.ServeTLS(ln, "", ""); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve node: %w", err)
 	}
 	return ctx.Err()
 }
 
-func (n *Node) handler() http.Handler {
+func (n *Node) handler() http.Handler { return n.says(n.routes()) }
+
+func (n *Node) routes() *http.ServeMux {
 	m := http.NewServeMux()
 	m.HandleFunc("POST /v1/enrol", n.enrol)
 	m.HandleFunc("GET /v1/state", n.read(func(w http.ResponseWriter, r *http.Request, v *vault) error { return writeJSON(w, v.state()) }))

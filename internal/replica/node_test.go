@@ -26,7 +26,7 @@ type plainBox struct{}
 func (plainBox) Seal(p, _ []byte) []byte          { return p }
 func (plainBox) Open(s, _ []byte) ([]byte, error) { return s, nil }
 
-func startNode(t *testing.T, dir string) (*Node, string) {
+func startNode(t testing.TB, dir string) (*Node, string) {
 	t.Helper()
 	n, err := OpenNode(dir, nil, nil)
 	if err != nil {
@@ -43,7 +43,7 @@ func startNode(t *testing.T, dir string) (*Node, string) {
 	return n, "https://" + ln.Addr().String()
 }
 
-func newLog(t *testing.T, dir string) (*audit.Log, string) {
+func newLog(t testing.TB, dir string) (*audit.Log, string) {
 	t.Helper()
 	sk, vk, err := note.GenerateKey(rand.Reader, "farol.test")
 	if err != nil {
@@ -107,20 +107,20 @@ func TestTheNodeKeepsWhatItAcknowledged(t *testing.T) {
 		}
 	}
 	blob := []byte("sealed")
-	if err := c.blob(ctx, "p01", record.HashOf(blob), blob); err != nil {
+	if err := c.blob(ctx, "p01", record.HashOf(blob), blob, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.blob(ctx, "p01", record.HashOf(blob), blob); err != nil {
+	if err := c.blob(ctx, "p01", record.HashOf(blob), blob, nil); err != nil {
 		t.Fatalf("the same blob again: %v", err)
 	}
-	if err := c.blob(ctx, "p01", record.HashOf([]byte("other")), []byte("other")); !errors.Is(err, ErrConflict) {
+	if err := c.blob(ctx, "p01", record.HashOf([]byte("other")), []byte("other"), nil); !errors.Is(err, ErrConflict) {
 		t.Fatalf("overwritten: %v", err)
 	}
-	if err := c.blob(ctx, "p02", record.HashOf(blob), []byte("damaged on the way")); err == nil {
+	if err := c.blob(ctx, "p02", record.HashOf(blob), []byte("damaged on the way"), nil); err == nil {
 		t.Fatal("damaged bytes were taken")
 	}
 	for _, name := range []string{"..", "../x", "a/../../b", "x.tmp", ""} {
-		if err := c.blob(ctx, name, record.HashOf(blob), blob); err == nil {
+		if err := c.blob(ctx, name, record.HashOf(blob), blob, nil); err == nil {
 			t.Errorf("the name %q was taken", name)
 		}
 	}

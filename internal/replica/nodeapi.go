@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -33,11 +34,27 @@ func (n *Node) client(h handler, write bool) http.HandlerFunc {
 			fail(w, ErrStranger)
 			return
 		}
+		v.hear(Fingerprint(r.TLS.PeerCertificates[0].Raw), n.now(), n.quota)
+		r.Body = &patient{ReadCloser: r.Body, rc: http.NewResponseController(w)}
 		if err := h(w, r, v); err != nil {
-			n.log.WarnContext(r.Context(), "refused", "path", r.Pattern, "err", err)
+			n.log.WarnContext(r.Context(), "refused", "path", r.Pattern, "archive", v.about.Archive, "err", err)
+			if errors.Is(err, ErrQuota) && protocolOf(r.Header) < 2 {
+				err = ErrNodeFull // what an older appliance can tell
+			}
 			fail(w, err)
 		}
 	}
+}
+
+// patient is a body that may take as long as it moves: a slow link is no fault.
+type patient struct {
+	io.ReadCloser
+	rc *http.ResponseController
+}
+
+func (p *patient) Read(b []byte) (int, error) {
+	_ = p.rc.SetReadDeadline(time.Now().Add(stall)) // not every connection has one
+	return p.ReadCloser.Read(b)
 }
 
 func (n *Node) vaultOf(r *http.Request, write bool) (*vault, bool) {
@@ -59,7 +76,8 @@ func (n *Node) vaultOf(r *http.Request, write bool) (*vault, bool) {
 }
 
 var status = map[error]int{ErrCode: http.StatusForbidden, ErrConflict: http.StatusConflict, ErrRolledBack: http.StatusPreconditionFailed, ErrStranger: http.StatusUnauthorized,
-	ErrUnknown: http.StatusNotFound, ErrNodeFull: http.StatusInsufficientStorage, ErrSuperseded: http.StatusGone, ErrTakingOver: http.StatusLocked}
+	ErrUnknown: http.StatusNotFound, ErrNodeFull: http.StatusInsufficientStorage, ErrTooOld: http.StatusUpgradeRequired, ErrNotOffered: http.StatusNotImplemented,
+	ErrQuota: http.StatusRequestEntityTooLarge, ErrSuperseded: http.StatusGone, ErrTakingOver: http.StatusLocked}
 
 func fail(w http.ResponseWriter, err error) {
 	for e, code := range status {
@@ -166,6 +184,10 @@ func (n *Node) checkpoint(w http.ResponseWriter, r *http.Request, v *vault) erro
 	defer leave()
 	signed, err := v.cosign(rq.Checkpoint, rq.Proof, n.signer)
 	if err != nil {
+		if errors.Is(err, ErrRolledBack) {
+			n.log.ErrorContext(r.Context(), "a checkpoint was refused: the appliance's log was set back, forked or forged", "archive", v.about.Archive, "err", err)
+			return errors.Join(err, v.refuse(n.now()))
+		}
 		return err
 	}
 	return writeJSON(w, signed)

@@ -44,6 +44,7 @@ var (
 	ErrStranger   = errors.New("the node does not know this certificate")
 	ErrUnknown    = errors.New("the node has no such file")
 	ErrNodeFull   = errors.New("the node's disk is full: it keeps what it has and takes no more")
+	ErrQuota      = errors.New("the archive has used up its quota on the node: it keeps what it has and takes no more of it")
 	ErrNode       = errors.New("the node cannot be reached or answered wrongly")
 	ErrImpostor   = errors.New("the other side does not know the enrolment code: somebody may stand between")
 )
@@ -158,4 +159,6 @@ type State struct {
 	DiskFree int64            `json:"disk_free"`
 	DiskSize int64            `json:"disk_size"`
 	Fence    uint32           `json:"fence,omitempty"` // epoch of the appliance that took over; 0: none has
+	Used     int64            `json:"used,omitempty"`  // by this archive
+	Quota    int64            `json:"quota,omitempty"` // that it may take, 0 = no bound
 }

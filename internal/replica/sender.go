@@ -32,12 +32,15 @@ type Sender struct {
 	mu     sync.Mutex // guards below
 	queue  []unsent   // journal bytes the node does not have, oldest first
 	status Status
+
+	shipping sync.Mutex // guards a session's State while a journal overtakes a blob
 }
 
 type unsent struct {
-	file string
-	end  int64
-	at   time.Time
+	file  string
+	begin int64
+	end   int64
+	at    time.Time
 }
 
 // Status is how the off-site copy stands.
@@ -52,6 +55,8 @@ type Status struct {
 	DiskSize   int64
 	Err        error         // why it is not connected, or what the node refused
 	Worst      time.Duration // longest lag seen since the start
+	SlowKbit   int64         // the limit that holds it back now, 0 = none does
+	SlowUntil  time.Time     // when that ends
 }
 
 // NewSender returns a sender to a peer's node. It starts nothing.
@@ -72,7 +77,8 @@ func (s *Sender) OnSuperseded(fn func(context.Context)) { s.superseded = fn }
 // Appended tells of journal bytes that are on the local disk.
 func (s *Sender) Appended(file string, off int64, b []byte) {
 	s.mu.Lock()
-	s.queue = append(s.queue, unsent{file, off + int64(len(b)), s.now()})
+	s.queue = append(s.queue, unsent{file, off, off + int64(len(b)), s.now()})
+	s.status.Behind += int64(len(b))
 	s.mu.Unlock()
 	s.Wake()
 }
@@ -105,8 +111,14 @@ func (s *Sender) Status() Status {
 	if len(s.queue) > 0 {
 		st.Lag = s.now().Sub(s.queue[0].at)
 	}
+	if st.Lag > 0 || st.Behind > 0 {
+		st.SlowKbit, st.SlowUntil = s.client.pace.slow()
+	}
 	return st
 }
+
+// SetLimit changes how fast it may send, at once.
+func (s *Sender) SetLimit(l Limit) { s.client.pace.set(l) }
 
 // Run ships until ctx ends.
 func (s *Sender) Run(ctx context.Context, a *archive.Archive, l *audit.Log) error {
@@ -151,13 +163,15 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 	s.set(func(x *Status) {
 		x.Connected, x.Err, x.DiskFree, x.DiskSize, x.Entries, x.Checkpoint = true, nil, st.DiskFree, st.DiskSize, st.Entries, st.Size
 	})
+	s.owed(a, &st)
 	same := false
 	for {
 		logged := l.Changed()
 		if err := s.blobs(ctx, a, &st); err != nil {
 			return err
 		}
-		if err := s.journal(ctx, a, &st); err != nil {
+		whole, err := s.journal(ctx, a, &st, st.PutPos)
+		if err != nil {
 			return err
 		}
 		if !same { // after the archive: its copy goes on whatever became of the log
@@ -169,7 +183,17 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 		if err := s.log(ctx, l, &st); err != nil {
 			return err
 		}
-		s.set(func(x *Status) { x.LastAck, x.Behind = s.now(), 0 })
+		if whole {
+			if whole {
+				s.set(func(x *Status) { x.LastAck = s.now() })
+				if !s.urgent() {
+					s.set(func(x *Status) { x.Behind = 0 })
+				}
+			}
+			if !s.urgent() {
+				s.set(func(x *Status) { x.Behind = 0 })
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -189,27 +213,86 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 // chunk is how many journal bytes travel in one request.
 const chunk = 4 << 20
 
-func (s *Sender) journal(ctx context.Context, a *archive.Archive, st *State) error {
+// owed puts what the node lacks from before this process began first in the
+// queue, so that it counts as behind.
+func (s *Sender) owed(a *archive.Archive, st *State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var old []unsent
+	for _, f := range a.JournalFiles() {
+		if len(s.queue) > 0 && (f.Name > s.queue[0].file || f.Name == s.queue[0].file && st.Journal[f.Name] >= s.queue[0].begin) {
+			break
+		}
+		if st.Journal[f.Name] < f.Size {
+			old = append(old, unsent{f.Name, 0, f.Size, f.Time})
+		}
+	}
+	s.queue = append(old, s.queue...)
+}
+
+// journal ships the journal as far as the blobs that it names are held, which
+// they are up to put of the put log, and tells whether that was all.
+func (s *Sender) journal(ctx context.Context, a *archive.Archive, st *State, put int64) (whole bool, err error) {
+	s.shipping.Lock()
+	defer s.shipping.Unlock()
 	files := a.JournalFiles()
 	at := archive.Position{PutLog: st.PutPos}
 	sort.Slice(files, func(i, j int) bool { return files[i].Name < files[j].Name })
 	for _, f := range files {
-		for off := st.Journal[f.Name]; off < f.Size; {
-			b, err := a.ReadJournal(f.Name, off, int(min(chunk, f.Size-off)))
+		end := min(f.Size, a.Sendable(f.Name, put))
+		for off := st.Journal[f.Name]; off < end; {
+			b, err := a.ReadJournal(f.Name, off, int(min(chunk, end-off)))
 			if err != nil {
-				return fmt.Errorf("read the journal: %w", err)
+				return false, fmt.Errorf("read the journal: %w", err)
 			}
 			if err := s.client.journal(ctx, f.Name, off, b); err != nil {
-				return err
+				return false, err
 			}
 			off += int64(len(b))
 			st.Journal[f.Name] = off
 			s.acked(f.Name, off)
+			s.sent(len(b))
 		}
 		at.File, at.Off = f.Name, st.Journal[f.Name]
+		if end < f.Size {
+			a.Shipped(at)
+			return false, nil // no later file goes before this one's end
+		}
 	}
 	a.Shipped(at)
+	return true, nil
+}
+
+// behind counts what is still to be sent.
+func (s *Sender) behind(a *archive.Archive, st *State) error {
+	var n int64
+	for e, err := range a.PutLog(st.PutPos) {
+		if err != nil {
+			return fmt.Errorf("read the put log: %w", err)
+		}
+		if !e.Deleted {
+			n += e.Size
+		}
+	}
+	s.shipping.Lock()
+	defer s.shipping.Unlock()
+	for _, f := range a.JournalFiles() {
+		n += max(f.Size-st.Journal[f.Name], 0)
+	}
+	s.set(func(x *Status) { x.Behind = n })
 	return nil
+}
+
+// sent takes n bytes off what is still to be sent.
+func (s *Sender) sent(n int) {
+	s.set(func(x *Status) { x.Behind = max(x.Behind-int64(n), 0) })
+}
+
+// urgent reports whether journal bytes wait.
+func (s *Sender) urgent() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue) > 0
 }
 
 // acked removes from the queue what the node now holds.
@@ -227,6 +310,9 @@ func (s *Sender) blobs(ctx context.Context, a *archive.Archive, st *State) error
 	if st.PutEpoch != a.Epoch() {
 		st.PutEpoch, st.PutPos = a.Epoch(), 0
 	}
+	if err := s.behind(a, st); err != nil {
+		return err
+	}
 	n, pos := 0, st.PutPos
 	var held map[string]int64
 	if pos == 0 && st.Blobs > 0 { // a new put log, after a recovery: most is there already
@@ -236,6 +322,13 @@ func (s *Sender) blobs(ctx context.Context, a *archive.Archive, st *State) error
 		}
 		st.Blobs = 0
 	}
+	gone := false
+	overtake := func(pos int64) func() error {
+		if gone { // what replaced it stands further on: nothing may name it before
+			return nil
+		}
+		return s.overtake(ctx, a, st, pos)
+	}
 	flush := func() error {
 		if pos == st.PutPos {
 			return nil
@@ -243,6 +336,8 @@ func (s *Sender) blobs(ctx context.Context, a *archive.Archive, st *State) error
 		if err := s.client.putPos(ctx, a.Epoch(), pos); err != nil {
 			return err
 		}
+		s.shipping.Lock()
+		defer s.shipping.Unlock()
 		st.PutPos = pos
 		return nil
 	}
@@ -257,23 +352,43 @@ func (s *Sender) blobs(ctx context.Context, a *archive.Archive, st *State) error
 			b, err := a.ReadBlobFile(e.Name)
 			switch {
 			case errors.Is(err, archive.ErrNotFound):
-				// compacted away since: what replaced it stands further on
+				gone = true // compacted away since
 			case err != nil:
 				return fmt.Errorf("read a blob: %w", err)
 			default:
-				if err := s.sendBlob(ctx, e, b); err != nil {
+				if err := s.sendBlob(ctx, e, b, overtake(pos)); err != nil {
 					return err
 				}
 			}
 		}
 		pos = e.Pos
-		if n++; n%50 == 0 {
+		if n++; n%50 == 0 || s.urgent() && !e.Deleted {
 			if err := flush(); err != nil {
 				return err
+			}
+			if !gone {
+				if _, err := s.journal(ctx, a, st, pos); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return flush()
+}
+
+// overtake is called while a blob is sent: journal bytes that name no blob
+// still to come do not wait for it. The blobs up to put are held.
+func (s *Sender) overtake(ctx context.Context, a *archive.Archive, st *State, put int64) func() error {
+	looked := time.Now()
+	return func() error {
+		now := time.Now()
+		if now.Sub(looked) < 100*time.Millisecond || !s.urgent() {
+			return nil
+		}
+		looked = now
+		_, err := s.journal(ctx, a, st, put)
+		return err
+	}
 }
 
 // sameLog asks the node to sign again what it signed last, before it is sent any
@@ -327,11 +442,17 @@ func (s *Sender) log(ctx context.Context, l *audit.Log, st *State) error {
 	return nil
 }
 
-func (s *Sender) sendBlob(ctx context.Context, e archive.PutEntry, b []byte) error {
+func (s *Sender) sendBlob(ctx context.Context, e archive.PutEntry, b []byte, overtake func() error) error {
 	sum := e.SHA256
 	if mutable(e.Name) {
 		sum = record.HashOf(b) // kopia has written it again since
 	}
-	s.set(func(x *Status) { x.Behind = int64(len(b)) })
-	return s.client.blob(ctx, e.Name, sum, b)
+	if s.client.Protocol() < 2 { // an older node takes nothing else meanwhile
+		overtake = nil
+	}
+	if err := s.client.blob(ctx, e.Name, sum, b, overtake); err != nil {
+		return err
+	}
+	s.sent(len(b))
+	return nil
 }

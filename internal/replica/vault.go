@@ -33,6 +33,11 @@ type vault struct {
 	entries int64
 	entEnd  int64
 	blobs   int64
+	used    int64     // bytes of journal, blobs and log
+	coming  int64     // bytes of blobs that arrive now
+	quota   int64     // the node's, for an archive without its own
+	heard   time.Time // when its appliance was heard last
+	refused refusal   // the last checkpoint that did not extend the one held
 }
 
 // about is the vault's own record.
@@ -43,6 +48,7 @@ type about struct {
 	PutPos  int64               `json:"put_pos"`
 	Epoch   uint32              `json:"put_epoch"`
 	Made    time.Time           `json:"made"`
+	Quota   int64               `json:"quota,omitempty"` // bytes, written by the node's operator; 0 = the node's
 }
 
 type clientOf struct {
@@ -81,6 +87,7 @@ func openVault(dir string) (*vault, error) {
 			return nil, fmt.Errorf("open vault: %w", err)
 		}
 		v.journal[f.Name()] = info.Size()
+		v.used += info.Size()
 	}
 	names, err := os.ReadDir(filepath.Join(dir, "blobs"))
 	if err != nil {
@@ -93,9 +100,18 @@ func openVault(dir string) (*vault, error) {
 			}
 			continue
 		}
+		info, err := n.Info()
+		if err != nil {
+			return nil, fmt.Errorf("open vault: %w", err)
+		}
 		v.blobs++
+		v.used += info.Size()
 	}
-	return v, v.countEntries()
+	if err := v.countEntries(); err != nil {
+		return nil, err
+	}
+	v.used += v.entEnd
+	return v, v.loadContact()
 }
 
 func (v *vault) save() error {
@@ -136,6 +152,9 @@ func (v *vault) appendJournal(name string, off int64, b []byte) (int64, error) {
 	if len(b) == 0 {
 		return have, nil
 	}
+	if err := v.room(int64(len(b))); err != nil {
+		return have, err
+	}
 	if _, err := f.WriteAt(b, have); err != nil {
 		return have, errors.Join(full(err), f.Truncate(have))
 	}
@@ -148,6 +167,7 @@ func (v *vault) appendJournal(name string, off int64, b []byte) (int64, error) {
 		}
 	}
 	v.journal[name] = have + int64(len(b))
+	v.used += int64(len(b))
 	return v.journal[name], nil
 }
 
@@ -157,16 +177,17 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32)
 	if deep, _ := Deep(name); !blobName.MatchString(name) || strings.HasSuffix(name, ".tmp") || !filepath.IsLocal(deep) {
 		return ErrUnknown
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	path := filepath.Join(v.dir, "blobs", name)
 	h := sha256.New()
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	// The bytes may take long to arrive, and the journal does not wait for them.
+	f, err := os.CreateTemp(filepath.Dir(path), "up*.tmp")
 	if err != nil {
 		return full(err)
 	}
-	_, err = io.Copy(io.MultiWriter(f, h), r)
+	tmp := f.Name()
+	came := &arriving{r: r, v: v}
+	defer came.done()
+	_, err = io.Copy(io.MultiWriter(f, h), came)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return errors.Join(full(err), os.Remove(tmp))
 	}
@@ -178,6 +199,8 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32)
 		return errors.Join(err, os.Remove(tmp))
 	}
 	defer leave()
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if old, err := fileHash(path); err == nil {
 		if old == sum {
 			return os.Remove(tmp)
@@ -193,6 +216,7 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32)
 		return err
 	}
 	v.blobs++
+	v.used += came.n
 	return syncDir(filepath.Dir(path))
 }
 
@@ -213,7 +237,7 @@ func (v *vault) setPutPos(epoch uint32, pos int64) error {
 func (v *vault) state() State {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	s := State{Journal: map[string]int64{}, Blobs: v.blobs, PutPos: v.about.PutPos, PutEpoch: v.about.Epoch, Entries: v.entries}
+	s := State{Journal: map[string]int64{}, Blobs: v.blobs, PutPos: v.about.PutPos, PutEpoch: v.about.Epoch, Entries: v.entries, Used: v.used, Quota: v.bound()}
 	for k, n := range v.journal {
 		s.Journal[k] = n
 	}

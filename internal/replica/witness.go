@@ -85,6 +85,9 @@ func (v *vault) appendEntries(from int64, entries [][]byte) (int64, error) {
 		return v.entries, full(err)
 	}
 	defer f.Close()
+	if err := v.room(int64(buf.Len())); err != nil {
+		return v.entries, err
+	}
 	if _, err := f.WriteAt(buf.Bytes(), v.entEnd); err != nil {
 		return v.entries, errors.Join(full(err), f.Truncate(v.entEnd))
 	}
@@ -92,6 +95,7 @@ func (v *vault) appendEntries(from int64, entries [][]byte) (int64, error) {
 		return v.entries, full(err)
 	}
 	v.entEnd += int64(buf.Len())
+	v.used += int64(buf.Len())
 	v.entries += int64(len(entries)) - skip
 	return v.entries, nil
 }

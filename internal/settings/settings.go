@@ -48,6 +48,7 @@ const (
 	OffsiteURL       = "offsite.url"
 	OffsiteID        = "offsite.identity"   // sealed: our certificate and key, the node's certificate
 	Superseded       = "offsite.superseded" // RFC 3339 time: another appliance has taken over
+	OffsiteLimited   = "offsite.limit"      // JSON of OffsiteLimit
 	SignInByDingTalk = "signin.dingtalk"    // "on": DingTalk may be an account's first factor
 	SelfService      = "self.service"       // "on": members may read what is their own
 	BackupPaused     = "backup.paused"

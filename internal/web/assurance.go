@@ -31,6 +31,7 @@ func (s *Server) assurancePage(c echo.Context) templates.Assurance {
 	p.Verified = s.verified(c)
 	p.Schedules = s.readingSchedules(c, p.Configure)
 	p.Kit = w.kitCheck(f.kit, f.root)
+	p.Limit = s.limitForm(c)
 	return p
 }
 

@@ -264,6 +264,9 @@ func (f *facts) offsitePanel(w words) templates.Offsite {
 	} else if o.Lag > offsiteLimit {
 		p.State, p.Word = ui.Signal, w.t("offsite.late", "goal", w.l.Duration(offsiteLimit))
 	}
+	if o.Connected && o.SlowKbit > 0 {
+		p.Slow = w.t("offsite.slow", "mbit", mbit(o.SlowKbit), "until", w.moment(o.SlowUntil).Text)
+	}
 	p.Address, p.Behind, p.Last = o.Address, w.l.Size(o.BehindBytes), w.moment(o.LastAck).Text
 	p.Log = w.t("offsite.entries", "n", w.n(o.CheckpointSize))
 	if o.Problem != "" {

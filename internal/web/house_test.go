@@ -86,6 +86,7 @@ type machine struct {
 	kit      []keys.Share
 	locks    []Lock
 	offsite  Offsite
+	limit    settings.OffsiteLimit
 	health   Health
 	verified Verified
 	broken   error // of Health and Coverage
@@ -128,6 +129,10 @@ func (m *machine) Enrol(_ context.Context, address, code string) error {
 	}
 	m.offsite = Offsite{Set: true, Connected: true, Address: address}
 	return nil
+}
+func (m *machine) LimitOffsite(ctx context.Context, l settings.OffsiteLimit) error {
+	m.limit = l
+	return m.h.d.Settings.SetOffsiteLimit(ctx, l)
 }
 func (m *machine) Offsite(context.Context) Offsite { return m.offsite }
 func (m *machine) Kit(_ context.Context, _ string, n, k int) ([]keys.Share, error) {

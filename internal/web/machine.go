@@ -8,6 +8,7 @@ import (
 	"farol/internal/growth"
 	"farol/internal/keys"
 	"farol/internal/record"
+	"farol/internal/settings"
 	"farol/internal/verify"
 )
 
@@ -27,6 +28,7 @@ type Machine interface {
 	Coverage(ctx context.Context) ([]CoverageRow, error)
 	Enrol(ctx context.Context, address, code string) error // the off-site node
 	Offsite(ctx context.Context) Offsite
+	LimitOffsite(ctx context.Context, l settings.OffsiteLimit) error // from now on
 	// Kit splits the root key into n shares of which any k open it. They are
 	// shown once; the kit counts only after ConfirmKit.
 	Kit(ctx context.Context, by string, n, k int) ([]keys.Share, error)
@@ -108,6 +110,8 @@ type Offsite struct {
 	LastAck        time.Time
 	CheckpointSize int64  // log entries that the node has witnessed
 	Problem        string // message id
+	SlowKbit       int64  // the limit that is why it lags, 0 = none is
+	SlowUntil      time.Time
 }
 
 // Point is a moment the archive can be seen at.

@@ -43,6 +43,7 @@ import (
 //	GET  /me              303 to DingTalk at /me/go, back at /me/callback   GET /me/search s kind from to before   POST /me/search q kind from to
 //	POST /consents/self   on=0|1, what=signin for the first factor by DingTalk
 //	GET  /login/dingtalk  303 to DingTalk, back at /login/dingtalk/callback; then POST /login first=1 totp|recovery|ticket credential
+//	POST /assurance/limit limit=1 mbit limit_day=0…6 limit_from limit_to
 //	POST /alarms/<id>     note
 //	POST /restore/run     kind dept container as_of from to target=zip|dingtalk reason (when others have to agree)
 //	POST /access/circles  finance=dept… personnel=dept…
@@ -259,6 +260,7 @@ func (s *Server) routes() []route {
 		{"GET", "/assurance", s.assurance, operate},
 		{"POST", "/assurance/verify", s.assuranceVerify, operate},
 		{"POST", "/assurance/offsite", s.assuranceOffsite, configure.andFresh()},
+		{"POST", "/assurance/limit", s.assuranceLimit, configure.andFresh()},
 		{"POST", "/assurance/schedule", s.assuranceSchedule, configure.andFresh()},
 	}
 }

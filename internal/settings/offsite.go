@@ -1,0 +1,38 @@
+package settings
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// OffsiteLimit is how fast data may be sent to the off-site node, and when.
+// The zero value is no limit.
+type OffsiteLimit struct {
+	Kbit int64          `json:"kbit"` // thousands of bits a second; 0 = none
+	Days []time.Weekday `json:"days"` // on which it counts
+	From int            `json:"from"` // minute of the day in Macau
+	To   int            `json:"to"`   // minute of the day; the same as From: all day, before it: the next day
+}
+
+// LeastKbit and MostKbit bound a limit.
+const (
+	LeastKbit = 100
+	MostKbit  = 10_000_000
+)
+
+// OffsiteLimit reads the limit.
+func (s *Settings) OffsiteLimit(ctx context.Context) (l OffsiteLimit, err error) {
+	_, err = s.GetJSON(ctx, OffsiteLimited, &l)
+	return l, err
+}
+
+// SetOffsiteLimit keeps it. Whoever sends has to be told.
+func (s *Settings) SetOffsiteLimit(ctx context.Context, l OffsiteLimit) error {
+	b, err := json.Marshal(l)
+	if err != nil {
+		return fmt.Errorf("write the limit: %w", err)
+	}
+	return s.Set(ctx, map[string]string{OffsiteLimited: string(b)})
+}
