@@ -64,7 +64,7 @@ func (b *bench) older(t *testing.T, image string) (was, is []string, err error) 
 // traffic and folds that merge what older folds wrote, and starts with the image
 // again: what repairing makes of it equals the catalog that was there all along.
 func TestAnOlderCatalogIsBroughtForward(t *testing.T) {
-	b := newBench(t, simulator.Options{Seed: 11, People: 10, Messages: 300})
+	b := newBench(t, simulator.Options{Seed: 11, People: 12, Messages: 300})
 	b.run(t, Full)
 	fold := func() {
 		t.Helper()
