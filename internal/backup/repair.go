@@ -78,7 +78,7 @@ func (e *Engine) loadKnown(ctx context.Context) error {
 	if err := e.loadDepts(ctx); err != nil {
 		return err
 	}
-	infos, err := e.d.Catalog.Containers(ctx, everything, 0)
+	infos, err := e.d.Catalog.Holders(ctx)
 	if err != nil {
 		return err
 	}

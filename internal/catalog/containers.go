@@ -68,6 +68,38 @@ func (c *Catalog) Containers(ctx context.Context, s record.Scope, seq uint64) ([
 	return out, nil
 }
 
+// Holders lists every container that holds anything, without counting what: a
+// start must not read ten million rows for their names.
+func (c *Catalog) Holders(ctx context.Context) (out []ContainerInfo, err error) {
+	err = c.db.View(ctx, func(tx *db.Tx) error {
+		rows, err := tx.QueryContext(ctx, "SELECT id FROM container c WHERE EXISTS(SELECT 1 FROM rec r WHERE r.container=c.id) ORDER BY id")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var i ContainerInfo
+			if err := rows.Scan(&i.CatalogID); err != nil {
+				return err
+			}
+			out = append(out, i)
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return err
+		}
+		for n := range out {
+			if err := c.fillContainer(ctx, tx, &out[n], nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the known containers: %w", err)
+	}
+	return out, nil
+}
+
 // described finds the descriptions of containers that held at a commit and
 // have been replaced since: the table of containers knows only the last.
 func (c *Catalog) described(ctx context.Context, tx *db.Tx, s record.Scope, seq uint64, container int64) (map[int64]Hit, error) {
