@@ -216,10 +216,11 @@ const chunk = 4 << 20
 // owed puts what the node lacks from before this process began first in the
 // queue, so that it counts as behind.
 func (s *Sender) owed(a *archive.Archive, st *State) {
+	files := a.JournalFiles() // before the lock: Appended is called with the journal's held
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var old []unsent
-	for _, f := range a.JournalFiles() {
+	for _, f := range files {
 		if len(s.queue) > 0 && (f.Name > s.queue[0].file || f.Name == s.queue[0].file && st.Journal[f.Name] >= s.queue[0].begin) {
 			break
 		}
