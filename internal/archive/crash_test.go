@@ -36,6 +36,12 @@ func bare(t testing.TB, dir string, opt Options) *Archive {
 		t.Fatal(err)
 	}
 	t.Cleanup(a.codec.close)
+	log, err := openPutLog(filepath.Join(t.TempDir(), putLogName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { log.close() })
+	a.blobs = newBlobs(dir, log, a.opt)
 	if err := a.openJournal(context.Background(), blankJournal, m.Epoch); err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func TestAFloodEndsAtTheQuotaOfItsArchive(t *testing.T) {
 	if err := c.Get(ctx, "journal", "1-1.fj", &got); err != nil || got.String() != "true" {
 		t.Errorf("%q %v", got.String(), err)
 	}
-	p, _, err := Enrol(ctx, addr, n.NewCode(), "a2", vk, false)
+	p, _, err := Enrol(ctx, addr, n.NewCode(), Enrolment{Archive: "a2", LogKey: vk})
 	if err != nil {
 		t.Fatal(err)
 	}
