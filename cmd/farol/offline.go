@@ -92,7 +92,7 @@ func promoteCmd(o *options) *cobra.Command {
 	c := &cobra.Command{Use: "promote", Short: "Take over from the appliance on the off-site node's machine, with the recovery kit and a one-time code",
 		Long: `Makes an appliance out of what the node on this machine holds. Repository files are linked, not copied, where both folders lie on one disk. From then on the
 node refuses the former appliance, which stops taking data in once it hears of it. With --rehearse everything is done in a folder of its own and taken away again:
-the appliance goes on undisturbed.`,
+the appliance goes on undisturbed. Run it as the user of the service, so that the service may read what it makes.`,
 		Example: `  farol promote --account ana --rehearse
   farol promote --account ana --shares shares.txt --node-dir /var/lib/farol-node`, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := o.load()

@@ -184,12 +184,7 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 			return err
 		}
 		if whole {
-			if whole {
-				s.set(func(x *Status) { x.LastAck = s.now() })
-				if !s.urgent() {
-					s.set(func(x *Status) { x.Behind = 0 })
-				}
-			}
+			s.set(func(x *Status) { x.LastAck = s.now() })
 			if !s.urgent() {
 				s.set(func(x *Status) { x.Behind = 0 })
 			}
