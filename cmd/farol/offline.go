@@ -73,7 +73,7 @@ func recoverCmd(o *options) *cobra.Command {
 				fmt.Fprintln(cmd.OutOrStdout(), "the root key is back. Start the appliance now: it makes anew what else is missing.")
 				return nil
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "recovered. Start the appliance now: it makes its catalog from the archive. If it had an off-site node, enrol it with the node again.")
+			fmt.Fprintln(cmd.OutOrStdout(), "recovered. Start the appliance now: it brings its catalog forward, or makes it from the archive. If it had an off-site node, enrol it with the node again.")
 			return nil
 		}}
 	c.Flags().StringVar(&rc.Address, "node", "", "address of the off-site node, host:port")

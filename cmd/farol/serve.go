@@ -20,7 +20,7 @@ func serve(o *options) *cobra.Command {
 	}}
 }
 
-func node() *cobra.Command {
+func node(o *options) *cobra.Command {
 	var dir, listen, level string
 	var quota int64
 	var silent time.Duration
@@ -31,10 +31,10 @@ func node() *cobra.Command {
 			return usageError{err}
 		}
 		if quota < 0 || silent <= 0 {
-			return usageError{errors.New("--quota-gb and --silent-after are not negative")}
+			return usageError{errors.New("--quota-gb must not be negative, --silent-after must be more than 0")}
 		}
 		if status {
-			return appliance.NodeStatus(dir, silent, cmd.OutOrStdout())
+			return appliance.NodeStatus(dir, silent, o.json, cmd.OutOrStdout())
 		}
 		return appliance.ServeNode(cmd.Context(), dir, listen, quota<<30, silent, b, appliance.Logger(level), os.Stdin, os.Stdout)
 	}}

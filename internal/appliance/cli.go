@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -135,12 +136,20 @@ var ErrNodeAlarm = errors.New("an appliance is silent, or its log did not extend
 
 // NodeStatus prints how each archive on a node stands, and returns
 // [ErrNodeAlarm] when somebody should look.
-func NodeStatus(dir string, silent time.Duration, out io.Writer) error {
+func NodeStatus(dir string, silent time.Duration, asJSON bool, out io.Writer) error {
 	list, err := replica.NodeStatus(dir, silent, time.Now())
 	if err != nil {
 		return err
 	}
-	alarm := false
+	alarm := slices.ContainsFunc(list, replica.Held.Alarm)
+	if asJSON {
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(list); err != nil {
+			return err
+		}
+		list = nil
+	}
 	for _, h := range list {
 		word := "ok"
 		switch {
@@ -154,7 +163,6 @@ func NodeStatus(dir string, silent time.Duration, out io.Writer) error {
 			heard = h.Heard.UTC().Format(time.RFC3339)
 		}
 		fmt.Fprintf(out, "%s  %s\n  heard %s, %d bytes, quota %d, log witnessed to %d\n", h.Archive, word, heard, h.Used, h.Quota, h.Witnessed)
-		alarm = alarm || h.Alarm()
 	}
 	if alarm {
 		return ErrNodeAlarm

@@ -140,7 +140,7 @@ func (a *Appliance) superseded(ctx context.Context) {
 func (a *Appliance) Offsite(ctx context.Context) web.Offsite {
 	s := a.currentSender()
 	if s == nil {
-		return web.Offsite{}
+		return web.Offsite{Superseded: a.archive.Frozen()}
 	}
 	address, err := a.settings.Get(ctx, settings.OffsiteURL)
 	if err != nil {
@@ -161,7 +161,7 @@ func (a *Appliance) Offsite(ctx context.Context) web.Offsite {
 		}
 	}
 	if a.archive.Frozen() { // whether or not the node answers
-		o.Problem = "offsite.superseded"
+		o.Superseded, o.Problem = true, "offsite.superseded"
 	}
 	return o
 }

@@ -94,7 +94,9 @@ func Promote(ctx context.Context, cfg Config, p Promotion, log *slog.Logger) (r 
 		} else if err != nil {
 			return r, err
 		}
+		stop := s.KeepHeld(ctx, log) // hashing terabytes takes longer than a fence waits
 		defer func() {
+			stop()
 			if err != nil {
 				err = errors.Join(err, s.Release(time.Now()), giveUp(cfg))
 			}
@@ -107,15 +109,17 @@ func Promote(ctx context.Context, cfg Config, p Promotion, log *slog.Logger) (r 
 	if r.Linked, r.Copied, err = s.Lay(cfg.ArchiveDir, fetch); err != nil {
 		return r, err
 	}
-	done, err := settle(ctx, cfg, root, fetch, log, func(d *db.DB, ring *keys.Ring, got settled) error {
+	done, err := establish(ctx, cfg, root, fetch, log, func(d *db.DB, ring *keys.Ring, epoch uint32) error {
 		by, err := vouched(ctx, d, ring, p)
 		if err != nil {
 			return err
 		}
-		if err := detach(ctx, settings.New(d, ring.Box(keys.LabelControl)), takeOver{got.epoch, by.Name, by.Role, time.Now().UTC()}); err != nil || p.Rehearse {
-			return err
+		return detach(ctx, settings.New(d, ring.Box(keys.LabelControl)), takeOver{epoch, by.Name, by.Role, time.Now().UTC()})
+	}, func(got established) error {
+		if p.Rehearse {
+			return nil
 		}
-		err = s.Raise(got.epoch, time.Now())
+		err := s.Raise(got.epoch, time.Now())
 		if errors.Is(err, replica.ErrLapsed) {
 			return &i18n.Error{ID: "promote.lapsed", Err: err}
 		}

@@ -142,6 +142,9 @@ func TestTheNodeTakesOverAndTheFormerApplianceStops(t *testing.T) {
 		if ds, _ := os.ReadDir(cfg.StateDir); len(ds) > 0 {
 			t.Errorf("%s left %d files", id, len(ds))
 		}
+		if _, err := os.Stat(cfg.HostKey); err == nil {
+			t.Errorf("%s: the root key was sealed here before anybody had proved himself", id)
+		}
 	}
 	if _, err := Promote(ctx, bench(t), nobody, log); !saidAs(err, "promote.code") {
 		t.Fatalf("an account that is not there: %v", err)
@@ -174,8 +177,8 @@ func TestTheNodeTakesOverAndTheFormerApplianceStops(t *testing.T) {
 	if !errors.Is(err, archive.ErrSuperseded) {
 		t.Errorf("it still writes: %v", err)
 	}
-	if got := s.a.Offsite(ctx).Problem; got != "offsite.superseded" {
-		t.Errorf("its console says %q", got)
+	if o := s.a.Offsite(ctx); o.Problem != "offsite.superseded" || !o.Superseded {
+		t.Errorf("its console says %+v", o)
 	}
 	if err := s.a.Enrol(ctx, s.addr, s.node.NewCode()); !saidAs(err, "offsite.superseded") {
 		t.Errorf("it could enrol again: %v", err)
@@ -231,7 +234,7 @@ func TestATakeOverThatWasCutOffIsBegunAgain(t *testing.T) {
 	if err != nil || len(all) != 1 {
 		t.Fatalf("%v %v", all, err)
 	}
-	if err := all[0].Hold(time.Now().Add(-9*time.Minute - 58*time.Second)); err != nil {
+	if err := all[0].Hold(time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := all[0].Lay(cfg.ArchiveDir, filepath.Join(cfg.StateDir, "recovering")); err != nil {
@@ -240,6 +243,9 @@ func TestATakeOverThatWasCutOffIsBegunAgain(t *testing.T) {
 	commitOne(t, s.a, "two")
 	if _, err := Promote(t.Context(), cfg, s.promotion(s.code(), false), Logger("error")); !saidAs(err, "promote.busy") {
 		t.Fatalf("a second take-over began beside it: %v", err)
+	}
+	if err := errors.Join(all[0].Release(time.Now()), all[0].Hold(time.Now().Add(-11*time.Minute))); err != nil { // as if it were long ago
+		t.Fatal(err)
 	}
 	eventually(t, "the appliance ships again", func() bool {
 		st := s.a.currentSender().Status()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -65,73 +64,75 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 	if err != nil {
 		return err
 	}
-	if _, err := settle(ctx, cfg, root, fetch, log, nil); err != nil {
+	if _, err := establish(ctx, cfg, root, fetch, log, nil, nil); err != nil {
 		return err
 	}
 	return os.RemoveAll(fetch)
 }
 
-// settled is an archive in its new place.
-type settled struct {
+// established is an archive in its new place.
+type established struct {
 	epoch   uint32
 	commit  uint64
 	catalog time.Time // when the copy of the catalog was made, zero without one
 }
 
-// settle makes an appliance out of an archive's files and a folder with the log:
-// the archive is adopted, the control database and the state keys come out of it,
-// and the root key is sealed for this machine. alter sees and changes the control
-// database before it counts; its error ends the work.
-func settle(ctx context.Context, cfg Config, root keys.Root, fetch string, log *slog.Logger, alter func(*db.DB, *keys.Ring, settled) error) (s settled, err error) {
+// establish makes an appliance out of an archive's files and a folder with the
+// log: the archive is adopted, the control database and the state keys come out of
+// it, and the root key is sealed for this machine. alter sees and changes the
+// control database before any key rests here; decide is the last that may fail.
+func establish(ctx context.Context, cfg Config, root keys.Root, fetch string, log *slog.Logger, alter func(*db.DB, *keys.Ring, uint32) error, decide func(established) error) (e established, err error) {
 	a, err := archive.Adopt(ctx, cfg.ArchiveDir, root, archive.Options{Log: log, NoParity: !cfg.Parity})
 	if err != nil {
-		return s, fmt.Errorf("take over the archive: %w", err)
+		return e, fmt.Errorf("take over the archive: %w", err)
 	}
-	s.epoch, s.commit = a.Epoch(), a.LastSeq()
+	e.epoch, e.commit = a.Epoch(), a.LastSeq()
 	control, err := a.LatestSealed(ctx, sealedControl)
-	ring, rerr := a.LatestSealed(ctx, sealedRing)
+	sealed, rerr := a.LatestSealed(ctx, sealedRing)
 	if err = errors.Join(err, rerr); err != nil {
-		return s, errors.Join(fmt.Errorf("take the control database and the state keys out of the archive: %w", err), a.Close())
+		return e, errors.Join(fmt.Errorf("take the control database and the state keys out of the archive: %w", err), a.Close())
 	}
-	s.catalog, err = takeCatalog(ctx, a, cfg.StateDir)
+	e.catalog, err = takeCatalog(ctx, a, cfg.StateDir)
 	if err = errors.Join(err, a.Close()); err != nil {
-		return s, err
+		return e, err
 	}
-	if err := takeLog(fetch, filepath.Join(cfg.StateDir, "log")); err != nil {
-		return s, err
-	}
-	if err := keys.Store(cfg.keySource(), root); err != nil {
-		return s, err
-	}
-	state, err := keys.ParseRing(ring)
+	ring, err := keys.ParseRing(sealed)
 	if err != nil {
-		return s, err
-	}
-	if err := keys.StoreRing(cfg.StateDir, root, state); err != nil {
-		return s, err
-	}
-	if err := markRecovered(cfg, state); err != nil {
-		return s, err
+		return e, err
 	}
 	path := filepath.Join(cfg.StateDir, "control.db")
 	taken := path + ".taken"
 	if err := writeDurable(taken, control); err != nil {
-		return s, fmt.Errorf("write the control database: %w", err)
+		return e, fmt.Errorf("write the control database: %w", err)
 	}
 	if alter != nil {
 		d, err := db.Open(ctx, taken, db.Control, nil)
 		if err != nil {
-			return s, err
+			return e, err
 		}
-		if err := errors.Join(alter(d, state, s), d.Close()); err != nil {
-			return s, err
+		if err := errors.Join(alter(d, ring, e.epoch), d.Close()); err != nil {
+			return e, err
+		}
+	}
+	if err := takeLog(fetch, filepath.Join(cfg.StateDir, "log")); err != nil {
+		return e, err
+	}
+	if err := errors.Join(keys.Store(cfg.keySource(), root), keys.StoreRing(cfg.StateDir, root, ring)); err != nil {
+		return e, err
+	}
+	if err := markRecovered(cfg, ring); err != nil {
+		return e, err
+	}
+	if decide != nil {
+		if err := decide(e); err != nil {
+			return e, err
 		}
 	}
 	// control.db last: it marks the work as complete
 	if err := os.Rename(taken, path); err != nil {
-		return s, fmt.Errorf("put the control database in place: %w", err)
+		return e, fmt.Errorf("put the control database in place: %w", err)
 	}
-	return s, nil
+	return e, syncDir(cfg.StateDir)
 }
 
 // recoverKey puts the root key back where archive and log are whole. What else
@@ -251,28 +252,19 @@ func fetchAll(ctx context.Context, c *replica.Client, what, dir string, progress
 	return nil
 }
 
-// takeLog puts the log's entries in place. Its hashes are computed anew at the
-// next start, and the checkpoint the node cosigned must match them.
+// takeLog moves the log's entries into place: they may be gigabytes. Its hashes
+// are computed anew at the next start, and the checkpoint the node cosigned must
+// match them.
 func takeLog(from, to string) error {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return fmt.Errorf("make the log folder: %w", err)
 	}
 	for _, name := range []string{"entries.log", "checkpoint"} {
-		src, err := os.Open(filepath.Join(from, name))
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		} else if err != nil {
-			return fmt.Errorf("take over the log: %w", err)
-		}
-		b, err := io.ReadAll(src)
-		if err = errors.Join(err, src.Close()); err != nil {
-			return fmt.Errorf("take over the log: %w", err)
-		}
-		if err := writeDurable(filepath.Join(to, name), b); err != nil {
+		if err := os.Rename(filepath.Join(from, name), filepath.Join(to, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("take over the log: %w", err)
 		}
 	}
-	return nil
+	return syncDir(to)
 }
 
 // markRecovered tells the next start how much of the log came home, so that it
@@ -307,7 +299,11 @@ func writeDurable(path string, b []byte) error {
 	if err := os.Rename(path+".tmp", path); err != nil {
 		return err
 	}
-	d, err := os.Open(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

@@ -199,7 +199,7 @@ type Archive struct {
 }
 
 // Freeze ends writing for as long as the archive is open: commits, blobs,
-// folds and upkeep return [ErrSuperseded]. Reading goes on.
+// folds, upkeep and forgetting return [ErrSuperseded]. Reading goes on.
 func (a *Archive) Freeze() { a.frozen.Store(true) }
 
 // Frozen tells whether Freeze was called.

@@ -13,8 +13,6 @@ import (
 	"github.com/kopia/kopia/repo/manifest"
 	"github.com/kopia/kopia/repo/object"
 	"github.com/kopia/kopia/snapshot"
-
-	"farol/internal/record"
 )
 
 // A copy is a large file that can be made anew from the records, and that it
@@ -182,39 +180,4 @@ func (a *Archive) readCopy(ctx context.Context, man *snapshot.Manifest, begin fu
 		err = fmt.Errorf("%d bytes of %d: %w", n, man.RootEntry.FileSize, ErrCorrupt)
 	}
 	return err
-}
-
-// Segments lists the segments of the latest point in time: what a catalog may
-// hold addresses in, beside the journal that is not folded.
-func (a *Archive) Segments(ctx context.Context) (map[string]bool, error) {
-	a.mu.Lock()
-	point := a.point
-	a.mu.Unlock()
-	out := map[string]bool{}
-	if point == nil {
-		return out, nil
-	}
-	bad, err := a.eachSegment(ctx, point, func(e *snapshot.DirEntry) error {
-		out[e.ObjectID.String()] = true
-		return nil
-	})
-	if err = errors.Join(append(bad, err)...); err != nil {
-		return nil, fmt.Errorf("list the segments: %w", err)
-	}
-	return out, nil
-}
-
-// Segment calls fn for every record of a segment, in order.
-func (a *Archive) Segment(ctx context.Context, seg string, fn WalkFunc) error {
-	plain, err := a.readObject(ctx, seg)
-	if err != nil {
-		return fmt.Errorf("segment %s: %w", seg, err)
-	}
-	return eachLine(plain, 0, func(line []byte, off int64) error {
-		e, err := parseLine(line)
-		if err != nil {
-			return fmt.Errorf("segment %s at %d: %w", seg, off, err)
-		}
-		return fn(e.rec, record.Loc{Seg: seg, Off: off, Len: int64(len(line))}, e.commit, e.index)
-	})
 }

@@ -128,6 +128,9 @@ func (a *Archive) manifests(ctx context.Context) (points, twins []Point, err err
 func (a *Archive) Forget(ctx context.Context, ids ...string) error {
 	a.foldMu.Lock()
 	defer a.foldMu.Unlock()
+	if err := a.writable(); err != nil {
+		return fmt.Errorf("forget points: %w", err)
+	}
 	points, twins, err := a.manifests(ctx)
 	if err != nil {
 		return err

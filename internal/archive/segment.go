@@ -3,6 +3,7 @@ package archive
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -274,4 +275,39 @@ func (a *Archive) walkTree(ctx context.Context, p *Point, want func(record.Ref) 
 		})
 	})
 	return append(bad, damaged...), err
+}
+
+// Segments lists the segments of the latest point in time: what a catalog may
+// hold addresses in, beside the journal that is not folded.
+func (a *Archive) Segments(ctx context.Context) (map[string]bool, error) {
+	a.mu.Lock()
+	point := a.point
+	a.mu.Unlock()
+	out := map[string]bool{}
+	if point == nil {
+		return out, nil
+	}
+	bad, err := a.eachSegment(ctx, point, func(e *snapshot.DirEntry) error {
+		out[e.ObjectID.String()] = true
+		return nil
+	})
+	if err = errors.Join(append(bad, err)...); err != nil {
+		return nil, fmt.Errorf("list the segments: %w", err)
+	}
+	return out, nil
+}
+
+// Segment calls fn for every record of a segment, in order.
+func (a *Archive) Segment(ctx context.Context, seg string, fn WalkFunc) error {
+	plain, err := a.readObject(ctx, seg)
+	if err != nil {
+		return fmt.Errorf("segment %s: %w", seg, err)
+	}
+	return eachLine(plain, 0, func(line []byte, off int64) error {
+		e, err := parseLine(line)
+		if err != nil {
+			return fmt.Errorf("segment %s at %d: %w", seg, off, err)
+		}
+		return fn(e.rec, record.Loc{Seg: seg, Off: off, Len: int64(len(line))}, e.commit, e.index)
+	})
 }

@@ -40,6 +40,9 @@ func (e *Engine) bringForward(ctx context.Context) error {
 		return err
 	}
 	live, err := e.d.Archive.Segments(ctx)
+	if errors.Is(err, archive.ErrCorrupt) {
+		err = fmt.Errorf("%w: %w", archive.ErrRebuild, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -61,6 +64,9 @@ func (e *Engine) bringForward(ctx context.Context) error {
 			}
 			return ctx.Err()
 		})
+		if errors.Is(err, archive.ErrCorrupt) { // a rebuild takes what can be read
+			err = fmt.Errorf("%w: %w", archive.ErrRebuild, err)
+		}
 		if err != nil {
 			return fmt.Errorf("bring the catalog forward: %w", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -127,5 +128,50 @@ func TestACatalogThatHoldsDeadAddressesIsMadeAnew(t *testing.T) {
 	b.open(t)
 	if _, _, err := b.older(t, image); !errors.Is(err, archive.ErrRebuild) {
 		t.Fatalf("it was taken: %v", err)
+	}
+}
+
+// TestASegmentThatCannotBeReadDoesNotKeepItFromStarting: the catalog is then made
+// anew, which takes what can be read.
+func TestASegmentThatCannotBeReadDoesNotKeepItFromStarting(t *testing.T) {
+	b := newBench(t, simulator.Options{Seed: 13, People: 12, Messages: 200})
+	b.run(t, Full)
+	image := b.image(t)
+	packs := func() []string {
+		names, err := filepath.Glob(filepath.Join(b.dir, "archive", "archive", "p*", "*", "*.f"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	before := packs()
+	if _, err := b.d.Archive.Fold(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.close(t)
+	zeroed := 0
+	for _, name := range packs() {
+		if slices.Contains(before, name) {
+			continue
+		}
+		fi, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, make([]byte, fi.Size()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		zeroed++
+	}
+	if zeroed == 0 {
+		t.Fatal("the fold wrote no pack")
+	}
+	if _, _, err := b.older(t, image); !errors.Is(err, archive.ErrRebuild) {
+		t.Fatalf("%v", err)
+	}
+	b.assemble(t)
+	defer b.part(t)
+	if err := b.Rebuild(t.Context(), func(int64) {}); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -108,7 +108,10 @@ func (e *Engine) learn(ctx context.Context, container int64) error {
 		for i, h := range hits {
 			locs[i] = h.Loc
 		}
-		if err := e.d.Archive.ReadMany(ctx, locs, func(_ int, r record.Record) error { l.Learn(&r, e.people); return nil }); err != nil {
+		err = e.d.Archive.ReadMany(ctx, locs, func(_ int, r record.Record) error { l.Learn(&r, e.people); return nil })
+		if errors.Is(err, archive.ErrCorrupt) { // names come back with the next listing; without a start nothing does
+			e.d.Log.ErrorContext(ctx, "some contacts cannot be read", "err", err)
+		} else if err != nil {
 			return fmt.Errorf("read contacts: %w", err)
 		}
 		before = hits[len(hits)-1].ID

@@ -10,10 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/mod/sumdb/note"
-
-	"farol/internal/audit"
 )
 
 // When each appliance was heard, what it was refused, and what the node's
@@ -190,12 +186,6 @@ func heldIn(dir string) (h Held, err error) {
 			}
 		}
 	}
-	if key, err := note.NewVerifier(a.LogKey); err == nil {
-		if b, err := os.ReadFile(filepath.Join(dir, "log", "checkpoint")); err == nil {
-			if t, err := audit.OpenCheckpoint(b, key); err == nil {
-				h.Witnessed = t.N
-			}
-		}
-	}
+	h.Witnessed = witnessed(dir, a.LogKey)
 	return h, nil
 }

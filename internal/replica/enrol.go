@@ -3,6 +3,7 @@ package replica
 import (
 	"crypto/hmac"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -118,5 +119,6 @@ func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
 		v.about.Clients[p] = c
 	}
 	v.about.Clients[print] = clientOf{Write: true, Epoch: rq.Epoch, Since: n.now()}
-	return nil, v.save()
+	v.refused = refusal{} // who showed the code has looked
+	return nil, errors.Join(v.save(), v.saveContact())
 }

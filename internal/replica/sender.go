@@ -26,6 +26,7 @@ type Sender struct {
 	logger *slog.Logger
 	now    func() time.Time
 	wake   chan struct{}
+	retry  time.Duration // how long it waits after the first failure
 
 	superseded func(context.Context) // called whenever the node says so
 
@@ -67,7 +68,7 @@ func NewSender(c *Client, logger *slog.Logger, now func() time.Time) *Sender {
 	if now == nil {
 		now = time.Now
 	}
-	return &Sender{client: c, logger: logger, now: now, wake: make(chan struct{}, 1)}
+	return &Sender{client: c, logger: logger, now: now, wake: make(chan struct{}, 1), retry: time.Second}
 }
 
 // OnSuperseded sets what is done when the node says that another appliance has
@@ -122,8 +123,9 @@ func (s *Sender) SetLimit(l Limit) { s.client.pace.set(l) }
 
 // Run ships until ctx ends.
 func (s *Sender) Run(ctx context.Context, a *archive.Archive, l *audit.Log) error {
-	wait := time.Second
+	wait := s.retry
 	for ctx.Err() == nil {
+		began := s.now()
 		err := s.session(ctx, a, l)
 		s.set(func(st *Status) { st.Connected, st.Err = false, err })
 		if errors.Is(err, ErrSuperseded) && s.superseded != nil {
@@ -137,9 +139,9 @@ func (s *Sender) Run(ctx context.Context, a *archive.Archive, l *audit.Log) erro
 		case <-time.After(wait):
 		case <-ctx.Done():
 		}
-		wait = min(wait*2, 30*time.Second)
-		if err == nil || errors.Is(err, context.DeadlineExceeded) {
-			wait = time.Second
+		wait = min(wait*2, 30*s.retry)
+		if s.Status().LastAck.After(began) { // it worked meanwhile: what fails now is something else
+			wait = s.retry
 		}
 	}
 	return ctx.Err()
@@ -392,6 +394,11 @@ func (s *Sender) overtake(ctx context.Context, a *archive.Archive, st *State, pu
 // nothing to what the node holds of the true one.
 func (s *Sender) sameLog(ctx context.Context, l *audit.Log, st *State) error {
 	if size := l.Size(); st.Entries > size || st.Size > size {
+		if size > 0 { // the node refuses it and alarms its people too
+			if _, err := s.client.cosign(ctx, l.Checkpoint(), nil); err == nil || !errors.Is(err, ErrRolledBack) {
+				s.logger.WarnContext(ctx, "the node was shown a log that is shorter than what it holds", "err", err)
+			}
+		}
 		return fmt.Errorf("the node holds %d entries, this log has %d: %w", max(st.Entries, st.Size), size, ErrRolledBack)
 	}
 	if st.Size == 0 {

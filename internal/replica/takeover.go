@@ -1,10 +1,12 @@
 package replica
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,41 +38,72 @@ func Standbys(nodeDir string) ([]Standby, error) {
 // Hold makes the node refuse whatever would change the vault until Raise or
 // Release. It waits for requests that are at it.
 func (s Standby) Hold(now time.Time) error {
-	unlock, err := lockVault(s.dir, syscall.LOCK_EX)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	f, err := readFence(s.dir)
-	if err != nil {
-		return err
-	}
-	if f.waits(now) {
-		return ErrTakingOver
-	}
-	f.Pending, f.Since = true, now.UTC()
-	return writeFence(s.dir, f)
+	return s.change(func(f *fence) error {
+		if f.waits(now) {
+			return ErrTakingOver
+		}
+		f.Pending, f.Since = true, now.UTC()
+		return nil
+	})
+}
+
+// KeepHeld renews the hold until stop is called or ctx ends, however long the
+// work takes. It ends by itself when the process does.
+func (s Standby) KeepHeld(ctx context.Context, log *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		t := time.NewTicker(pendingLife / 10)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+			}
+			if err := s.renew(time.Now()); err != nil {
+				log.WarnContext(ctx, "keep the node from taking anything meanwhile", "err", err)
+			}
+		}
+	}()
+	return func() { cancel(); <-ended }
+}
+
+// renew makes a hold as fresh as if it had just begun. One that is decided or has
+// lapsed stays as it is.
+func (s Standby) renew(now time.Time) error {
+	return s.change(func(f *fence) error {
+		if f.waits(now) {
+			f.Since = now.UTC()
+		}
+		return nil
+	})
 }
 
 // Release gives the take-over up: the appliance goes on shipping.
 func (s Standby) Release(now time.Time) error {
-	return s.decide(func(f *fence) error { f.Since = now.UTC(); return nil })
+	return s.change(func(f *fence) error {
+		f.Pending, f.Since = false, now.UTC()
+		return nil
+	})
 }
 
 // Raise makes the take-over final: from now on only an appliance whose archive
 // bears epoch may write to the vault. It returns [ErrLapsed] when it took so long
 // that the appliance may have gone on.
 func (s Standby) Raise(epoch uint32, now time.Time) error {
-	return s.decide(func(f *fence) error {
+	return s.change(func(f *fence) error {
 		if !f.waits(now) {
 			return ErrLapsed
 		}
-		f.Epoch, f.Since = epoch, now.UTC()
+		*f = fence{Epoch: epoch, Since: now.UTC()}
 		return nil
 	})
 }
 
-func (s Standby) decide(do func(*fence) error) error {
+// change rewrites the fence while no request is at the vault.
+func (s Standby) change(do func(*fence) error) error {
 	unlock, err := lockVault(s.dir, syscall.LOCK_EX)
 	if err != nil {
 		return err
@@ -83,7 +116,6 @@ func (s Standby) decide(do func(*fence) error) error {
 	if err := do(&f); err != nil {
 		return err
 	}
-	f.Pending = false
 	return writeFence(s.dir, f)
 }
 

@@ -139,3 +139,20 @@ func (v *vault) cosign(checkpoint []byte, proof []tlog.Hash, signer note.Signer)
 	}
 	return signed, replaceFile(path, signed)
 }
+
+// witnessed is the size of the checkpoint that a vault holds, 0 without one.
+func witnessed(dir, logKey string) int64 {
+	key, err := note.NewVerifier(logKey)
+	if err != nil {
+		return 0
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "log", "checkpoint"))
+	if err != nil {
+		return 0
+	}
+	t, err := audit.OpenCheckpoint(b, key)
+	if err != nil {
+		return 0
+	}
+	return t.N
+}

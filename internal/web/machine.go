@@ -110,6 +110,7 @@ type Offsite struct {
 	LastAck        time.Time
 	CheckpointSize int64  // log entries that the node has witnessed
 	Problem        string // message id
+	Superseded     bool   // another appliance has taken over: this one takes nothing in
 	SlowKbit       int64  // the limit that is why it lags, 0 = none is
 	SlowUntil      time.Time
 }

@@ -171,6 +171,8 @@ func (f *facts) say(w words) templates.Say {
 		return templates.Say{State: ui.Danger, Bold: w.t("say.unreadable"), Text: w.t("say.unreadable.text"), Action: w.t("say.look"), Href: "/assurance"}
 	case f.alarmsErr != nil:
 		return templates.Say{State: ui.Danger, Bold: w.t("say.unreadable"), Text: w.t("say.unreadable.text"), Action: w.t("say.look"), Href: "/alarms"}
+	case f.offsite.Superseded: // before the alarms: they are the other one's to answer now
+		return templates.Say{State: ui.Danger, Bold: w.t("say.superseded"), Text: w.t("say.superseded.text"), Action: w.t("say.look"), Href: "/assurance#offsite"}
 	case len(f.alarms) > 0:
 		a := &f.alarms[0]
 		say := templates.Say{State: ui.Danger, Bold: w.alarmTitle(a), Text: w.t("say.alarm.text", "good", w.alarmGood(a).Text), Action: w.t("say.look"), Href: "/alarms/" + strconv.FormatInt(a.ID, 10)}

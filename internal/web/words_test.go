@@ -187,6 +187,7 @@ func TestTheBandSaysTheWorstThingFirst(t *testing.T) {
 		"The off-site node is 9 min behind": func(f *facts) { f.offsite.Lag = 9 * time.Minute },
 		"The recovery kit is not proved":    func(f *facts) { f.kit = nil },
 		"Backups are paused":                func(f *facts) { f.paused = true },
+		"Another appliance has taken over; this one no longer backs up": func(f *facts) { f.offsite.Superseded, f.offsite.Connected = true, false },
 		"12 files look encrypted": func(f *facts) {
 			f.alarms = []watch.Alarm{{Cause: watch.Ransom, Kind: record.Files, Places: []watch.Place{{Dept: 1, Container: 1, Seen: 7}, {Dept: 1, Container: 2, Seen: 5}}}}
 			f.health.Damage = 3
