@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,7 +15,8 @@ import (
 type gate struct {
 	ln   net.Listener
 	shut atomic.Bool
-	tell chan struct{} // closed when it shuts
+	mu   sync.Mutex
+	tell chan struct{} // closed to cut what is open
 }
 
 func newGate(t *testing.T, target string) *gate {
@@ -39,13 +41,22 @@ func newGate(t *testing.T, target string) *gate {
 				c.Close()
 				continue
 			}
+			g.mu.Lock()
 			tell := g.tell
+			g.mu.Unlock()
 			go func() { <-tell; c.Close(); up.Close() }()
 			go io.Copy(up, c)
 			go io.Copy(c, up)
 		}
 	}()
 	return g
+}
+
+func (g *gate) cut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.tell)
+	g.tell = make(chan struct{})
 }
 
 // TestAnOutageAfterWorkIsTriedAgainAtOnce: the pauses grow while nothing works,
@@ -62,11 +73,14 @@ func TestAnOutageAfterWorkIsTriedAgainAtOnce(t *testing.T) {
 	g.shut.Store(false)
 	p.until("it reaches the node", 5*time.Second, caughtUp)
 	for range 3 {
-		last := p.sender.Status().LastAck
-		close(g.tell) // one cut
-		g.tell = make(chan struct{})
-		p.sender.Wake()
-		if took := p.until("it works again", 5*time.Second, func(st Status) bool { return st.Connected && st.LastAck.After(last) }); took > time.Second {
+		g.shut.Store(true)
+		g.cut()
+		if _, err := p.log.Append(t.Context(), someEvent); err != nil {
+			t.Fatal(err)
+		}
+		p.until("it notices", 5*time.Second, func(st Status) bool { return !st.Connected })
+		g.shut.Store(false)
+		if took := p.until("it works again", 5*time.Second, func(st Status) bool { return caughtUp(st) && st.Checkpoint == p.log.Size() }); took > time.Second {
 			t.Errorf("it paused for %v", took)
 		}
 	}

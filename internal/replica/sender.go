@@ -134,15 +134,15 @@ func (s *Sender) Run(ctx context.Context, a *archive.Archive, l *audit.Log) erro
 		if ctx.Err() != nil {
 			break
 		}
+		if s.Status().LastAck.After(began) { // it worked meanwhile: what fails now is something else
+			wait = s.retry
+		}
 		s.logger.WarnContext(ctx, "the off-site copy waits", "err", err, "again_in", wait)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 		}
 		wait = min(wait*2, 30*s.retry)
-		if s.Status().LastAck.After(began) { // it worked meanwhile: what fails now is something else
-			wait = s.retry
-		}
 	}
 	return ctx.Err()
 }
