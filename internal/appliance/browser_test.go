@@ -146,11 +146,17 @@ func ask[T any](b *browser, what string, a chromedp.Action[T]) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 15*time.Second)
 	defer cancel()
-	v, err := chromedp.Run(ctx, a)
-	if err != nil {
-		b.t.Fatalf("%s: %v", what, err)
+	for {
+		v, err := chromedp.Run(ctx, a)
+		switch {
+		case err == nil:
+			return v
+		case strings.Contains(err.Error(), "navigated or closed") && ctx.Err() == nil:
+			time.Sleep(20 * time.Millisecond) // between two pages there is nobody to ask
+		default:
+			b.t.Fatalf("%s: %v", what, err)
+		}
 	}
-	return v
 }
 
 func (b *browser) text() string {
