@@ -71,6 +71,11 @@ func (b *bench) open(t testing.TB) {
 	if err := b.Repair(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	b.live()
+}
+
+// live starts the engine.
+func (b *bench) live() {
 	rctx, cancel := context.WithCancel(context.Background())
 	b.cancel, b.ended = cancel, make(chan error, 1)
 	go func() { b.ended <- b.Run(rctx) }()

@@ -47,6 +47,31 @@ func TestACancelledRunEndsSoonAndTheNextGoesOnFromWhatItHeld(t *testing.T) {
 	b.compare(t)
 }
 
+// TestAStartThatIsAskedForWhileTheEngineComesUpIsNotTakenForOneThatWasCutOff: it
+// waits, and the engine goes on.
+func TestAStartThatIsAskedForWhileTheEngineComesUpIsNotTakenForOneThatWasCutOff(t *testing.T) {
+	b := newBench(t, small())
+	b.close(t)
+	b.assemble(t)
+	if err := b.Repair(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan error, 1)
+	go func() { _, err := b.Start(t.Context(), Full, "test"); started <- err }()
+	time.Sleep(50 * time.Millisecond) // enough for it to get as far as it can
+	b.live()
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if runs, err := b.Runs(t.Context(), 10); err != nil || len(runs) != 1 || runs[0].State != Done && runs[0].State != Partial {
+		t.Errorf("the history says %+v, %v", runs, err)
+	}
+	b.compare(t)
+}
+
 func TestASecondRunIsRefusedWhileOneIsUnderWay(t *testing.T) {
 	b := newBench(t, small())
 	midway(t, b)

@@ -83,6 +83,7 @@ type Engine struct {
 	lag     lagMeter
 	whole   map[string]bool // containers that were walked from beginning to end once
 	wake    chan struct{}
+	resumed chan struct{} // closed once what a restart cut off goes on or is ended
 }
 
 // Errors of this package.
@@ -102,7 +103,7 @@ func New(d Deps) *Engine {
 		d.Now = time.Now
 	}
 	e := &Engine{d: d, kinds: map[record.Kind]connector.Connector{}, people: connector.NewDirectory(), queue: make(chan *work), lanes: lanesFor(runtime.GOMAXPROCS(0)),
-		sources: map[string]connector.Source{}, locks: map[string]*sync.Mutex{}, watch: make(chan struct{}), lastOK: map[record.Kind]time.Time{}, whole: map[string]bool{}, wake: make(chan struct{}, 1)}
+		sources: map[string]connector.Source{}, locks: map[string]*sync.Mutex{}, watch: make(chan struct{}), lastOK: map[record.Kind]time.Time{}, whole: map[string]bool{}, wake: make(chan struct{}, 1), resumed: make(chan struct{})}
 	for _, c := range d.Connectors {
 		e.kinds[c.Kind()] = c
 	}
@@ -115,6 +116,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err := e.resume(ctx); err != nil {
 		return err
 	}
+	close(e.resumed)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.commitLoop(ctx) })
 	g.Go(func() error { return e.eventLoop(ctx) })

@@ -67,10 +67,16 @@ type KindProgress struct {
 }
 
 // Start begins a run and returns its number. It returns [ErrBusy] while one is
-// running and [ErrUnbound] before DingTalk is bound.
+// running and [ErrUnbound] before DingTalk is bound; it waits for [Engine.Run]
+// to come up.
 func (e *Engine) Start(ctx context.Context, mode Mode, by string) (int64, error) {
 	if e.d.Client() == nil {
 		return 0, ErrUnbound
+	}
+	select { // a run that begins before it would be taken for one that was cut off
+	case <-e.resumed:
+	case <-ctx.Done():
+		return 0, ctx.Err()
 	}
 	if e.paused(ctx) {
 		return 0, ErrPaused
