@@ -145,7 +145,7 @@ func namesAt(books []book, seq uint64) func(int64) []string {
 // rebuildRest takes all other records: one goroutine reads, as many as there
 // are cores shape rows and blind their words, one writes.
 func (e *Engine) rebuildRest(ctx context.Context, into *catalog.Rebuild, books []book, n int64, progress func(int64)) error {
-	read, made := make(chan []walked, 4), make(chan []catalog.Row, 4)
+	read, made := make(chan []walked, 4), make(chan []catalog.Row, rebuildBatch/rebuildPart) // a batch is made while one is written
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer close(read)

@@ -40,22 +40,43 @@ type Row struct {
 	OfDept    *record.Dept      // set on rows that describe a department
 	Gone      bool              // the described thing is gone upstream
 
-	doc string // blind words of Text, once worked out
+	blind blindRow // worked out by Index
+}
+
+// blindRow is what the file holds in place of names and words.
+type blindRow struct {
+	item, container, author int64 // author 0: nobody
+	doc                     string
 }
 
 // Person is an upstream person key and the name seen with it.
 type Person struct{ Key, Name string }
 
+// Index works out beforehand what the file holds in place of a row's names and
+// words, so that many goroutines can share that work. [Catalog.Apply] and
+// [Rebuild.Add] do it for rows that did not go through it.
+func (c *Catalog) Index(r *Row) {
+	if r.blind.item != 0 {
+		return
+	}
+	kind := string(r.Ref.Kind)
+	r.blind.container = c.blind.name("container", kind, r.Ref.Container)
+	r.blind.item = c.blind.name("item", kind, r.Ref.Container, r.Ref.ID)
+	if r.Author.Key != "" {
+		r.blind.author = c.blind.name("person", r.Author.Key)
+	}
+	if r.Text != "" {
+		r.blind.doc, r.Text = c.blind.document(r.Text), ""
+	}
+}
+
 // Apply adds the rows of commit seq in one transaction and marks it applied.
 // Applying a commit again does nothing.
 func (c *Catalog) Apply(ctx context.Context, seq uint64, rows []Row) error {
 	order := make([]int, len(rows))
-	docs := make([]string, len(rows))
 	for i := range rows {
 		order[i] = i
-		if rows[i].Text != "" {
-			docs[i] = c.blind.document(rows[i].Text)
-		}
+		c.Index(&rows[i])
 	}
 	// FTS5 flushes its buffer when a row id goes backwards.
 	slices.SortStableFunc(order, func(a, b int) int { return rows[a].Time.Compare(rows[b].Time) })
@@ -70,7 +91,7 @@ func (c *Catalog) Apply(ctx context.Context, seq uint64, rows []Row) error {
 		}
 		defer w.close()
 		for _, i := range order {
-			if err := w.row(ctx, seq, &rows[i], docs[i]); err != nil {
+			if err := w.row(ctx, seq, &rows[i]); err != nil {
 				return err
 			}
 		}

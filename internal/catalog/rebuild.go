@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 
 	"farol/internal/db"
@@ -15,13 +14,14 @@ import (
 // Rebuild makes an empty catalog from an archive walk. It comes out as the one
 // that applied the commits one by one, although records come container by
 // container: where the later commit decides, Rebuild remembers which it was.
-// It is not safe for concurrent use, except [Catalog.Index].
+// What many rows share (containers, people, segments) it keeps in memory and
+// writes once. It is not safe for concurrent use, except [Catalog.Index].
 type Rebuild struct {
 	c       *Catalog
 	people  map[int64]named
 	holders map[int64]*holder
-	segs    map[string]int64 // looked up once, not once a batch
-	seen    map[string]seenPerson
+	segs    map[string]int64
+	slots   slots
 }
 
 // order is a row's place among all rows as commits bring them.
@@ -37,10 +37,10 @@ func (o order) before(p order) bool {
 	return cmp.Or(cmp.Compare(o.seq, p.seq), cmp.Compare(o.ms, p.ms), cmp.Compare(o.idx, p.idx)) < 0
 }
 
-// named is who last gave a person a name.
+// named is a person and when the name was given last.
 type named struct {
-	at   order
-	name string
+	at order
+	Person
 }
 
 // holder is a container while rows come in: its last description, or without
@@ -86,63 +86,26 @@ func (c *Catalog) Rebuild(ctx context.Context) (*Rebuild, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rebuild catalog: %w", err)
 	}
-	return &Rebuild{c, map[int64]named{}, map[int64]*holder{}, map[string]int64{}, map[string]seenPerson{}}, nil
+	return &Rebuild{c, map[int64]named{}, map[int64]*holder{}, map[string]int64{}, slots{}}, nil
 }
 
-// Index works out a row's blind words beforehand, so that many goroutines can
-// share the work. Rows that did not go through it are indexed by Add.
-func (c *Catalog) Index(r *Row) {
-	if r.Text != "" {
-		r.doc, r.Text = c.blind.document(r.Text), ""
+// person notes a name: of several the latest stays.
+func (b *Rebuild) person(r *Row) {
+	if r.Author.Key == "" {
+		return
 	}
-}
-
-// Add takes rows of commits in any order; about 10,000 at a time is best.
-func (b *Rebuild) Add(ctx context.Context, rows []Row) error {
-	slices.SortStableFunc(rows, func(a, b Row) int { return a.Time.Compare(b.Time) })
-	for i := range rows {
-		b.c.Index(&rows[i])
-	}
-	err := b.c.db.Update(ctx, func(tx *db.Tx) error {
-		w, err := newWriter(ctx, b.c, tx)
-		if err != nil {
-			return err
+	at := orderOf(r)
+	if was, known := b.people[r.blind.author]; known {
+		if r.Author.Name == "" || was.Name != "" && at.before(was.at) {
+			return
 		}
-		defer w.close()
-		w.rebuild, w.segs, w.people = b, b.segs, b.seen
-		for i := range rows {
-			if err := w.row(ctx, rows[i].Seq, &rows[i], rows[i].doc); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("rebuild catalog: %w", err)
 	}
-	return nil
-}
-
-// person notes a name and reports whether it is the latest and another one.
-func (b *Rebuild) person(id int64, p Person, at order) bool {
-	was, known := b.people[id]
-	switch {
-	case !known:
-	case p.Name == "" || at.before(was.at):
-		return false
-	case p.Name == was.name:
-		b.people[id] = named{at, p.Name}
-		return false
-	}
-	if p.Name == "" {
-		at = order{} // any name is better
-	}
-	b.people[id] = named{at, p.Name}
-	return true
+	b.people[r.blind.author] = named{at, r.Author}
 }
 
 // container notes what a row says about its container.
-func (b *Rebuild) container(id int64, kind int, r *Row) {
+func (b *Rebuild) container(kind int, r *Row) {
+	id := r.blind.container
 	h, at := b.holders[id], orderOf(r)
 	switch {
 	case h == nil:
@@ -159,7 +122,7 @@ func (b *Rebuild) container(id int64, kind int, r *Row) {
 	}
 }
 
-// Finish writes the containers, works out which version replaced which, makes
+// Finish writes containers, people and segments, works out which version replaced which, makes
 // the indexes and marks every commit up to seq and every fold applied.
 func (b *Rebuild) Finish(ctx context.Context, seq, fold uint64) error {
 	err := b.c.db.Update(ctx, func(tx *db.Tx) error {
@@ -176,6 +139,16 @@ func (b *Rebuild) Finish(ctx context.Context, seq, fold uint64) error {
 				continue
 			}
 			if _, err := tx.ExecContext(ctx, "UPDATE rec SET dept=?1 WHERE container=?2 AND dept<>?1 AND (seq, ms, idx) < (?3, ?4, ?5)", h.cont.Dept, id, h.at.seq, h.at.ms, h.at.idx); err != nil {
+				return err
+			}
+		}
+		for id, p := range b.people {
+			if err := b.c.putPerson(ctx, tx, id, p.Person); err != nil {
+				return err
+			}
+		}
+		for name, id := range b.segs {
+			if _, err := tx.ExecContext(ctx, "INSERT INTO seg(id, name) VALUES(?,?)", id, name); err != nil {
 				return err
 			}
 		}
@@ -199,6 +172,7 @@ func (b *Rebuild) Finish(ctx context.Context, seq, fold uint64) error {
 		return setMeta(ctx, tx, "tokens", b.c.canary())
 	})
 	b.c.mu.Lock()
+	clear(b.c.free)
 	clear(b.c.segs)
 	clear(b.c.names)
 	b.c.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"farol/internal/db"
@@ -23,17 +24,11 @@ type writer struct {
 	supersede  *sql.Stmt
 	containers map[int64]bool
 	segs       map[string]int64
-	people     map[string]seenPerson
-	rebuild    *Rebuild // commits come out of order; nil otherwise
-}
-
-type seenPerson struct {
-	id   int64
-	name string
+	people     map[int64]string // names seen in this transaction
 }
 
 func newWriter(ctx context.Context, c *Catalog, tx *db.Tx) (*writer, error) {
-	w := &writer{c: c, tx: tx, containers: map[int64]bool{}, segs: map[string]int64{}, people: map[string]seenPerson{}}
+	w := &writer{c: c, tx: tx, containers: map[int64]bool{}, segs: map[string]int64{}, people: map[int64]string{}}
 	var err error
 	prep := func(q string) *sql.Stmt {
 		if err != nil {
@@ -45,7 +40,7 @@ func newWriter(ctx context.Context, c *Catalog, tx *db.Tx) (*writer, error) {
 		}
 		return s
 	}
-	w.insert = prep(`INSERT OR IGNORE INTO rec(id,container,dept,kind,class,author,ms,item,ver,state,seq,idx,bytes,seg,off,len) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`)
+	w.insert = prep("INSERT OR IGNORE INTO rec(" + recColumns + ") VALUES" + places(1, recWidth))
 	w.fts = prep(`INSERT INTO fts(rowid,x) VALUES(?,?)`)
 	w.supersede = prep(`UPDATE rec SET until=? WHERE item=? AND until=0`)
 	return w, err
@@ -57,15 +52,31 @@ func (w *writer) close() {
 	}
 }
 
+const (
+	recColumns = "id,container,dept,kind,class,author,ms,item,ver,state,seq,idx,bytes,seg,off,len"
+	recWidth   = 16
+)
+
+// values are recColumns of a row.
+func (r *Row) values(id int64, kind int, seq uint64, seg int64) []any {
+	return []any{id, r.blind.container, r.Dept, kind, int(r.Class), r.blind.author, r.Time.UnixMilli(), r.blind.item, ver64(r.Ver), r.State,
+		seq, r.Index, r.Bytes, seg, r.Loc.Off, r.Loc.Len}
+}
+
+// places are the question marks for n rows of so many columns.
+func places(n, width int) string {
+	row := "(?" + strings.Repeat(",?", width-1) + ")"
+	return row + strings.Repeat(","+row, n-1)
+}
+
 func ver64(h record.Hash) int64 { return int64(binary.BigEndian.Uint64(h[:8]) >> 1) }
 
-func (w *writer) row(ctx context.Context, seq uint64, r *Row, doc string) error {
+func (w *writer) row(ctx context.Context, seq uint64, r *Row) error {
 	kind, ok := kindNumber[r.Ref.Kind]
 	if !ok {
 		return fmt.Errorf("kind %q has no number", r.Ref.Kind)
 	}
-	cont := w.c.blind.name("container", string(r.Ref.Kind), r.Ref.Container)
-	if err := w.container(ctx, cont, kind, r); err != nil {
+	if err := w.container(ctx, r.blind.container, kind, r); err != nil {
 		return err
 	}
 	if r.OfDept != nil {
@@ -73,24 +84,19 @@ func (w *writer) row(ctx context.Context, seq uint64, r *Row, doc string) error 
 			return err
 		}
 	}
-	author, err := w.person(ctx, r)
-	if err != nil {
+	if err := w.person(ctx, r); err != nil {
 		return err
 	}
 	seg, err := w.seg(ctx, r.Loc.Seg)
 	if err != nil {
 		return err
 	}
-	item := w.c.blind.name("item", string(r.Ref.Kind), r.Ref.Container, r.Ref.ID)
-	if w.rebuild == nil {
-		if _, err := w.supersede.ExecContext(ctx, seq, item); err != nil {
-			return err
-		}
+	if _, err := w.supersede.ExecContext(ctx, seq, r.blind.item); err != nil {
+		return err
 	}
 	id, step := w.slot(r.Time), int64(1)
 	for tries := 0; ; tries++ {
-		res, err := w.insert.ExecContext(ctx, id, cont, r.Dept, kind, int(r.Class), author, r.Time.UnixMilli(), item, ver64(r.Ver), r.State,
-			seq, r.Index, r.Bytes, seg, r.Loc.Off, r.Loc.Len)
+		res, err := w.insert.ExecContext(ctx, r.values(id, kind, seq, seg)...)
 		if err != nil {
 			return err
 		}
@@ -107,8 +113,8 @@ func (w *writer) row(ctx context.Context, seq uint64, r *Row, doc string) error 
 		}
 	}
 	w.took(r.Time, id)
-	if doc != "" {
-		if _, err := w.fts.ExecContext(ctx, id, doc); err != nil {
+	if r.blind.doc != "" {
+		if _, err := w.fts.ExecContext(ctx, id, r.blind.doc); err != nil {
 			return err
 		}
 	}
@@ -142,10 +148,6 @@ func (w *writer) took(t time.Time, id int64) {
 }
 
 func (w *writer) container(ctx context.Context, id int64, kind int, r *Row) error {
-	if w.rebuild != nil {
-		w.rebuild.container(id, kind, r)
-		return nil
-	}
 	if r.Container == nil {
 		if w.containers[id] {
 			return nil
@@ -196,47 +198,47 @@ func (w *writer) dept(ctx context.Context, d *record.Dept) error {
 	return err
 }
 
-func (w *writer) person(ctx context.Context, r *Row) (int64, error) {
-	p := r.Author
+func (w *writer) person(ctx context.Context, r *Row) error {
+	p, id := r.Author, r.blind.author
 	if p.Key == "" {
-		return 0, nil
+		return nil
 	}
-	seen, ok := w.people[p.Key]
-	if !ok {
-		seen.id = w.c.blind.name("person", p.Key)
-	} else if w.rebuild == nil && (p.Name == "" || p.Name == seen.name) {
-		return seen.id, nil
+	if seen, ok := w.people[id]; ok && (p.Name == "" || p.Name == seen) {
+		return nil
 	}
-	id := seen.id
-	w.people[p.Key] = seenPerson{id, p.Name}
-	if w.rebuild != nil && !w.rebuild.person(id, p, orderOf(r)) {
-		return id, nil
-	}
-	key := binary.BigEndian.AppendUint64(nil, uint64(id))
+	w.people[id] = p.Name
 	var sealed []byte
 	err := w.tx.QueryRowContext(ctx, "SELECT sealed FROM person WHERE id=?", id).Scan(&sealed)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, err
+		return err
 	}
 	var was Person
 	if err == nil {
-		if err := w.c.openJSON(sealed, &was, "person", key); err != nil {
-			return 0, err
+		if err := w.c.openJSON(sealed, &was, "person", personKey(id)); err != nil {
+			return err
 		}
 	}
-	if was.Key == "" || (p.Name != "" && p.Name != was.Name) {
-		if sealed, err = w.c.sealJSON(p, "person", key); err != nil {
-			return 0, err
-		}
-		if _, err := w.tx.ExecContext(ctx, `INSERT INTO person(id,key,sealed) VALUES(?,?,?)
-			ON CONFLICT(id) DO UPDATE SET sealed=excluded.sealed`, id, key, sealed); err != nil {
-			return 0, err
-		}
-		w.c.mu.Lock()
-		delete(w.c.names, id)
-		w.c.mu.Unlock()
+	if was.Key != "" && (p.Name == "" || p.Name == was.Name) {
+		return nil
 	}
-	return id, nil
+	return w.c.putPerson(ctx, w.tx, id, p)
+}
+
+func personKey(id int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }
+
+func (c *Catalog) putPerson(ctx context.Context, tx *db.Tx, id int64, p Person) error {
+	sealed, err := c.sealJSON(p, "person", personKey(id))
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO person(id,key,sealed) VALUES(?,?,?)
+		ON CONFLICT(id) DO UPDATE SET sealed=excluded.sealed`, id, personKey(id), sealed); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	delete(c.names, id)
+	c.mu.Unlock()
+	return nil
 }
 
 func (w *writer) seg(ctx context.Context, name string) (int64, error) {
