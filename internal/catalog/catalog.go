@@ -83,7 +83,7 @@ func Open(ctx context.Context, path string, k Keys, box Box, now func() time.Tim
 
 // canary tells a search key or a way of cutting words from another.
 func (c *Catalog) canary() string {
-	return fmt.Sprint(c.blind.token('w', "canary"), "/", TokenVersion, "/", c.blind.name("canary"))
+	return fmt.Sprint(c.blind.token(piece{'w', "canary", ""}), "/", TokenVersion, "/", c.blind.name("canary"))
 }
 
 // Close closes the file.

@@ -91,13 +91,13 @@ func (e Expr) match(b *blinder) string {
 		for i, u := range p {
 			switch {
 			case !u.cjk:
-				add(b.token('w', u.text))
+				add(b.token(piece{'w', u.text, ""}))
 			case i > 0 && p[i-1].cjk && u.joined:
-				add(b.token('b', p[i-1].text+u.text))
+				add(b.token(piece{'b', p[i-1].text, u.text}))
 			case i+1 < len(p) && p[i+1].cjk && p[i+1].joined:
 				// the bigram to come says more
 			default:
-				add(b.token('c', u.text))
+				add(b.token(piece{'c', u.text, ""}))
 			}
 		}
 	}

@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base32"
+	"encoding/binary"
 	"hash"
 	"strings"
 	"sync"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -46,12 +48,21 @@ type unit struct {
 
 const maxWord = 48 // bytes
 
+// unified tells a plain Han character.
+func unified(r rune) bool { return 0x4E00 <= r && r <= 0x9FFF }
+
 func isCJK(r rune) bool {
+	if r < 0x1100 || unified(r) { // most of what there is, without looking in tables
+		return r >= 0x1100
+	}
 	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Bopomofo, unicode.Hangul)
 }
 
 // invisible characters must not hide a word.
 func invisible(r rune) bool {
+	if r < 0x80 || unified(r) {
+		return false
+	}
 	switch r {
 	case 0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF:
 		return true
@@ -64,9 +75,10 @@ var latin = strings.NewReplacer("ß", "ss", "æ", "ae", "ø", "o", "ł", "l", "�
 // units cuts a text into its searchable pieces, in order. The same function
 // serves indexing, queries and highlighting.
 func units(s string) []unit {
-	var out []unit
+	out := make([]unit, 0, len(s)/4+1)
 	var word strings.Builder
 	wordStart, pos := 0, 0
+	fold := hanFold()
 	gap := true // something separates the next unit from the last
 	flush := func(end int) {
 		if word.Len() == 0 {
@@ -80,20 +92,30 @@ func units(s string) []unit {
 		out = append(out, unit{text: w, joined: !gap, start: wordStart, end: end})
 		gap = false
 	}
-	for _, orig := range s {
+	for i, orig := range s {
 		at := pos
 		pos++
 		if invisible(orig) {
 			continue
 		}
-		for _, r := range foldRune(orig) {
+		var folded string
+		if unified(orig) {
+			folded = s[i : i+utf8.RuneLen(orig)] // as it is, without a copy
+		} else {
+			folded = foldRune(orig)
+		}
+		for _, r := range folded {
 			switch {
 			case isCJK(r):
 				flush(at)
-				if c, ok := hanFold()[r]; ok {
+				if c, ok := fold[r]; ok {
 					r = c
 				}
-				out = append(out, unit{text: string(r), cjk: true, joined: !gap, start: at, end: at + 1})
+				text := folded
+				if only, n := utf8.DecodeRuneInString(folded); only != r || n != len(folded) {
+					text = string(r)
+				}
+				out = append(out, unit{text: text, cjk: true, joined: !gap, start: at, end: at + 1})
 				gap = false
 			case unicode.IsLetter(r) || unicode.IsDigit(r):
 				if word.Len() == 0 {
@@ -120,9 +142,6 @@ func foldRune(r rune) string {
 		}
 		return asciiText[r : r+1]
 	}
-	if r >= 0x4E00 && r <= 0x9FFF {
-		return string(r)
-	}
 	s := norm.NFKD.String(string(r))
 	return latin.Replace(strings.ToLower(s))
 }
@@ -138,78 +157,108 @@ var asciiText = func() string {
 // blinder turns pieces of text into blind tokens: HMAC-SHA256 under the search
 // key, 40 bits, base32. The cache is bounded: it is plaintext in memory.
 type blinder struct {
-	mu    sync.Mutex
-	mac   hash.Hash // of words
-	names hash.Hash
-	cache map[string]string
+	mu    sync.Mutex // guards below
+	mac   hash.Hash  // of words
+	cache map[piece]*blind
+	docs  uint64 // counts documents
+
+	namesMu sync.Mutex
+	names   hash.Hash
+}
+
+// piece is what a token stands for: sort is 'w' a word, 'b' two characters,
+// 'c' one.
+type piece struct {
+	sort byte
+	a, b string
+}
+
+// blind is a piece's token, and in which document it was met last.
+type blind struct {
+	token string
+	doc   uint64
 }
 
 const blindCache = 1 << 17
 
 func newBlinder(k Keys) *blinder {
-	return &blinder{mac: hmac.New(sha256.New, k.Words), names: hmac.New(sha256.New, k.Names), cache: make(map[string]string, 1024)}
+	return &blinder{mac: hmac.New(sha256.New, k.Words), names: hmac.New(sha256.New, k.Names), cache: make(map[piece]*blind, 1024)}
 }
 
 var b32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// token blinds one piece; sort is 'w' word, 'b' bigram, 'c' character.
-func (b *blinder) token(sort byte, text string) string {
-	k := string(sort) + text
+// token blinds one piece.
+func (b *blinder) token(p piece) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if t, ok := b.cache[k]; ok {
-		return t
-	}
-	b.mac.Reset()
-	b.mac.Write([]byte(k))
-	t := b32.EncodeToString(b.mac.Sum(nil)[:5])
+	b.bound()
+	return b.of(p).token
+}
+
+// bound empties a cache that has grown too large; a document may exceed it by
+// its own pieces, since it is asked between documents only.
+func (b *blinder) bound() {
 	if len(b.cache) >= blindCache {
 		clear(b.cache)
 	}
-	b.cache[k] = t
+}
+
+// of blinds one piece under mu.
+func (b *blinder) of(p piece) *blind {
+	if t, ok := b.cache[p]; ok {
+		return t
+	}
+	b.mac.Reset()
+	b.mac.Write([]byte{p.sort})
+	b.mac.Write([]byte(p.a))
+	b.mac.Write([]byte(p.b))
+	t := &blind{token: b32.EncodeToString(b.mac.Sum(nil)[:5])}
+	p.a, p.b = strings.Clone(p.a), strings.Clone(p.b) // not the message they stand in
+	b.cache[p] = t
 	return t
 }
 
 // name is a stable 63-bit blind name of an upstream id.
 func (b *blinder) name(parts ...string) int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.namesMu.Lock()
+	defer b.namesMu.Unlock()
 	b.names.Reset()
 	b.names.Write([]byte("n"))
 	for _, p := range parts {
 		b.names.Write([]byte(p))
 		b.names.Write([]byte{0})
 	}
-	var n int64
-	for _, c := range b.names.Sum(nil)[:8] {
-		n = n<<8 | int64(c)
-	}
-	return n & (1<<63 - 1)
+	return int64(binary.BigEndian.Uint64(b.names.Sum(nil)) & (1<<63 - 1))
 }
 
 // document is the index text of a document: its distinct blind tokens.
 func (b *blinder) document(text string) string {
 	us := units(text)
-	seen := make(map[string]bool, len(us)*2)
-	var sb strings.Builder
-	add := func(t string) {
-		if !seen[t] {
-			seen[t] = true
-			if sb.Len() > 0 {
-				sb.WriteByte(' ')
-			}
-			sb.WriteString(t)
+	out := make([]byte, 0, 18*len(us))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bound()
+	b.docs++
+	add := func(p piece) {
+		t := b.of(p)
+		if t.doc == b.docs {
+			return
 		}
+		t.doc = b.docs
+		if len(out) > 0 {
+			out = append(out, ' ')
+		}
+		out = append(out, t.token...)
 	}
 	for i, u := range us {
 		if !u.cjk {
-			add(b.token('w', u.text))
+			add(piece{'w', u.text, ""})
 			continue
 		}
-		add(b.token('c', u.text))
+		add(piece{'c', u.text, ""})
 		if i > 0 && us[i-1].cjk && u.joined {
-			add(b.token('b', us[i-1].text+u.text))
+			add(piece{'b', us[i-1].text, u.text})
 		}
 	}
-	return sb.String()
+	return string(out)
 }
