@@ -53,8 +53,8 @@ type blindRow struct {
 type Person struct{ Key, Name string }
 
 // Index works out beforehand what the file holds in place of a row's names and
-// words, so that many goroutines can share that work. [Catalog.Apply] and
-// [Rebuild.Add] do it for rows that did not go through it.
+// words, so that many goroutines can share that work; Text is empty afterwards.
+// [Catalog.Apply] and [Rebuild.Add] do it for rows that did not go through it.
 func (c *Catalog) Index(r *Row) {
 	if r.blind.item != 0 {
 		return

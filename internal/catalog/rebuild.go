@@ -75,7 +75,7 @@ func (c *Catalog) Rebuild(ctx context.Context) (*Rebuild, error) {
 		if err := setMeta(ctx, tx, "tokens", "rebuilding"); err != nil {
 			return err
 		}
-		for _, q := range []string{"DROP INDEX IF EXISTS rec_container", "DROP INDEX IF EXISTS rec_item", "DROP INDEX IF EXISTS rec_seg", "DROP INDEX IF EXISTS rec_author",
+		for _, q := range []string{"DROP INDEX IF EXISTS rec_container", "DROP INDEX IF EXISTS rec_item", "DROP INDEX IF EXISTS rec_seg", "DROP INDEX IF EXISTS rec_author", "DELETE FROM seg",
 			"INSERT INTO fts(fts, rank) VALUES('automerge', 0)", "INSERT INTO fts(fts, rank) VALUES('hashsize', 33554432)"} {
 			if _, err := tx.ExecContext(ctx, q); err != nil {
 				return err
@@ -122,8 +122,9 @@ func (b *Rebuild) container(kind int, r *Row) {
 	}
 }
 
-// Finish writes containers, people and segments, works out which version replaced which, makes
-// the indexes and marks every commit up to seq and every fold applied.
+// Finish writes containers, people and segments, works out which version
+// replaced which, makes the indexes and marks every commit up to seq and every
+// fold applied.
 func (b *Rebuild) Finish(ctx context.Context, seq, fold uint64) error {
 	err := b.c.db.Update(ctx, func(tx *db.Tx) error {
 		for _, q := range secondary {

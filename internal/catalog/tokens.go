@@ -52,8 +52,11 @@ const maxWord = 48 // bytes
 func unified(r rune) bool { return 0x4E00 <= r && r <= 0x9FFF }
 
 func isCJK(r rune) bool {
-	if r < 0x1100 || unified(r) { // most of what there is, without looking in tables
-		return r >= 0x1100
+	switch { // most of what there is, without looking in tables
+	case r < 0x1100:
+		return false
+	case unified(r):
+		return true
 	}
 	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Bopomofo, unicode.Hangul)
 }
@@ -159,7 +162,7 @@ var asciiText = func() string {
 type blinder struct {
 	mu    sync.Mutex // guards below
 	mac   hash.Hash  // of words
-	cache map[piece]*blind
+	cache map[piece]*blinded
 	docs  uint64 // counts documents
 
 	namesMu sync.Mutex
@@ -173,8 +176,8 @@ type piece struct {
 	a, b string
 }
 
-// blind is a piece's token, and in which document it was met last.
-type blind struct {
+// blinded is a piece's token, and in which document it was met last.
+type blinded struct {
 	token string
 	doc   uint64
 }
@@ -182,7 +185,7 @@ type blind struct {
 const blindCache = 1 << 17
 
 func newBlinder(k Keys) *blinder {
-	return &blinder{mac: hmac.New(sha256.New, k.Words), names: hmac.New(sha256.New, k.Names), cache: make(map[piece]*blind, 1024)}
+	return &blinder{mac: hmac.New(sha256.New, k.Words), names: hmac.New(sha256.New, k.Names), cache: make(map[piece]*blinded, 1024)}
 }
 
 var b32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -204,7 +207,7 @@ func (b *blinder) bound() {
 }
 
 // of blinds one piece under mu.
-func (b *blinder) of(p piece) *blind {
+func (b *blinder) of(p piece) *blinded {
 	if t, ok := b.cache[p]; ok {
 		return t
 	}
@@ -212,7 +215,7 @@ func (b *blinder) of(p piece) *blind {
 	b.mac.Write([]byte{p.sort})
 	b.mac.Write([]byte(p.a))
 	b.mac.Write([]byte(p.b))
-	t := &blind{token: b32.EncodeToString(b.mac.Sum(nil)[:5])}
+	t := &blinded{token: b32.EncodeToString(b.mac.Sum(nil)[:5])}
 	p.a, p.b = strings.Clone(p.a), strings.Clone(p.b) // not the message they stand in
 	b.cache[p] = t
 	return t
