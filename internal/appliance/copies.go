@@ -27,8 +27,9 @@ type placeWork struct {
 // stands reports a place that counts as a copy. a.mu is held.
 func (p *placeRun) stands() bool { return p.work.what != "retire" }
 
-// begin takes a place for one piece of work.
-func (a *Appliance) begin(id, what string) (*placeRun, error) {
+// begin takes a place for one piece of work that may allows, which is asked with
+// a.mu held; nil allows it.
+func (a *Appliance) begin(id, what string, may func(*placeRun) error) (*placeRun, error) {
 	p := a.place(id)
 	if p == nil {
 		return nil, &i18n.Error{ID: "place.unknown"}
@@ -37,6 +38,11 @@ func (a *Appliance) begin(id, what string) (*placeRun, error) {
 	defer a.mu.Unlock()
 	if p.work.what != "" {
 		return nil, &i18n.Error{ID: "place.busy"}
+	}
+	if may != nil {
+		if err := may(p); err != nil {
+			return nil, err
+		}
 	}
 	p.work = placeWork{what: what}
 	return p, nil
@@ -84,7 +90,7 @@ func (a *Appliance) AddCopy(ctx context.Context, by string, n web.NewCopy) error
 
 // VerifyCopy begins to read a copy again.
 func (a *Appliance) VerifyCopy(_ context.Context, by, id string) error {
-	p, err := a.begin(id, "verify")
+	p, err := a.begin(id, "verify", nil)
 	if err == nil {
 		a.behind(p, func(ctx context.Context) error { _, err := a.verifyPlace(ctx, by, p); return err })
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,9 +140,30 @@ func TestTheConsoleAddsVerifiesAndRetiresPlaces(t *testing.T) {
 	}
 	eventually(t, "two is whole again", func() bool { return copyNamed(t, a, "two").State == "current" })
 
-	// both at once: neither may stand in for the other
+	// both at once: neither may stand in for the other, and one may go
 	var wg sync.WaitGroup
 	errs := make([]error, 2)
+	for range 20_000 {
+		var begun [2]*placeRun
+		var there atomic.Int32
+		for i, id := range []string{one.ID, two.ID} {
+			wg.Go(func() {
+				for there.Add(1); there.Load() < 2; {
+					runtime.Gosched()
+				}
+				begun[i], errs[i] = a.beginRetire(id, false)
+			})
+		}
+		wg.Wait()
+		if (errs[0] == nil) == (errs[1] == nil) {
+			t.Fatalf("of two that are retired at once: %v", errs)
+		}
+		for _, p := range begun {
+			if p != nil {
+				a.end(p, nil)
+			}
+		}
+	}
 	for i, id := range []string{one.ID, two.ID} {
 		wg.Go(func() { errs[i] = a.RetireCopy(t.Context(), "maria", id, true, false) })
 	}

@@ -141,7 +141,7 @@ func (a *Appliance) AddPlace(ctx context.Context, by string, cfg replica.PlaceCo
 	old := a.place(cfg.ID)
 	if old != nil {
 		step = "change"
-		if _, err := a.begin(cfg.ID, step); err != nil {
+		if _, err := a.begin(cfg.ID, step, nil); err != nil {
 			return "", err
 		}
 		defer a.end(old, nil)
@@ -233,7 +233,7 @@ func (a *Appliance) Places() []PlaceRow {
 
 // VerifyPlace reads a copy again and compares it with the hashes.
 func (a *Appliance) VerifyPlace(ctx context.Context, by, id string) (replica.PlaceReport, error) {
-	p, err := a.begin(id, "verify")
+	p, err := a.begin(id, "verify", nil)
 	if err != nil {
 		return replica.PlaceReport{}, err
 	}

@@ -23,22 +23,16 @@ func (a *Appliance) RetirePlace(ctx context.Context, by, id string, erase, force
 
 // beginRetire takes the place out of what counts as a copy, in one step with
 // the look at the others: two that are retired at the same time must not stand
-// in for each other.
+// in for each other, and one that is refused must not stop the other.
 func (a *Appliance) beginRetire(id string, force bool) (*placeRun, error) {
-	p, err := a.begin(id, "retire")
-	if err != nil || force {
-		return p, err
-	}
 	s := a.currentSender()
-	a.mu.Lock()
-	other := slices.ContainsFunc(a.places, func(q *placeRun) bool { return q.stands() && q.Status().State == "current" })
-	a.mu.Unlock()
-	if !other && (s == nil || !s.Status().Connected) {
-		err = &i18n.Error{ID: "place.only"}
-		a.end(p, nil)
-		return nil, err
-	}
-	return p, nil
+	return a.begin(id, "retire", func(p *placeRun) error {
+		if force || s != nil && s.Status().Connected ||
+			slices.ContainsFunc(a.places, func(q *placeRun) bool { return q != p && q.stands() && q.Status().State == "current" }) {
+			return nil
+		}
+		return &i18n.Error{ID: "place.only"}
+	})
 }
 
 func (a *Appliance) retirePlace(ctx context.Context, by string, p *placeRun, erase, force bool) error {
