@@ -44,16 +44,19 @@ import (
 	"farol/internal/watch"
 )
 
-// clock is the time of the house; codes are spent by moving it on.
+// clock is the time of the house; codes are spent by moving it on. Setting the
+// machine's clock does not move it: a second back would make the next code the
+// one that was spent.
 type clock struct {
-	mu  sync.Mutex
-	add time.Duration
+	from time.Time
+	mu   sync.Mutex
+	add  time.Duration
 }
 
 func (k *clock) now() time.Time {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return time.Now().Add(k.add)
+	return k.from.Add(time.Since(k.from) + k.add)
 }
 
 func (k *clock) pass(d time.Duration) {
@@ -244,7 +247,7 @@ func newHouse(t *testing.T) *house {
 	upstream := httptest.NewServer(sim)
 	root, err := keys.New()
 	must(err)
-	h := &house{t: t, dir: dir, above: upstream.URL, clock: &clock{}, sim: sim, kept: map[string]auth.Secret{}}
+	h := &house{t: t, dir: dir, above: upstream.URL, clock: &clock{from: time.Now()}, sim: sim, kept: map[string]auth.Secret{}}
 	control, err := db.Open(ctx, filepath.Join(dir, "control.db"), db.Control, h.clock.now)
 	must(err)
 	box := keys.NewBox(root.Derive("control"))
@@ -415,10 +418,19 @@ func (v *visitor) find(page, words string, more ...string) answerOf {
 }
 
 // wants checks the status, where a redirect goes, and what the page says.
+// text is what a reader sees of the page, without what stands around it.
+func (a answerOf) text() string {
+	if _, main, ok := strings.Cut(a.body, "<main"); ok {
+		_, main, _ = strings.Cut(main, ">")
+		return strings.Join(strings.Fields(tags.ReplaceAllString(main, " ")), " ")
+	}
+	return a.body
+}
+
 func (a answerOf) wants(t *testing.T, code int, parts ...string) answerOf {
 	t.Helper()
 	if a.code != code {
-		t.Fatalf("%s: %d to %q, want %d: %.300s", a.path, a.code, a.to, code, a.body)
+		t.Fatalf("%s: %d to %q, want %d: %.600s", a.path, a.code, a.to, code, a.text())
 	}
 	for _, p := range parts {
 		if code == 303 && a.to != p {
