@@ -33,7 +33,7 @@ func TestSheetsPointToHashedFiles(t *testing.T) {
 // is kept in the browser, and no other window is listened to. What a stream
 // brings is HTML that the server has drawn and escaped.
 func TestOurScriptsDoWithoutDangerousParts(t *testing.T) {
-	for _, name := range []string{"console.js", "passkey.js"} {
+	for _, name := range []string{"console.js", "passkey.js", "link.js"} {
 		body := string(served[URL(name)].body)
 		for _, bad := range []string{"eval(", "new Function", "document.write", "insertAdjacentHTML", "outerHTML", "localStorage", "sessionStorage", "indexedDB", "document.cookie", "postMessage", "\"message\"", "__proto__", "onpaste", "http:"} {
 			if strings.Contains(body, bad) {

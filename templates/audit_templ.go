@@ -158,7 +158,7 @@ func (p AuditList) Page() templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 5, "<form class=\"row end-items\" method=\"get\" action=\"/audit\" role=\"search\"><div class=\"field grow\"><label for=\"actor\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 5, "<form class=\"row end-items\" method=\"post\" action=\"/audit\" role=\"search\"><div class=\"field grow\"><label for=\"actor\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -195,8 +195,9 @@ func (w *world) everybody(ctx context.Context, p *person, admin string) (int, er
 	if err != nil {
 		return 0, err
 	}
-	link := regexp.MustCompile(`/consent/join/[A-Za-z0-9_-]+`).FindString(pg.body)
-	if link == "" {
+	link := regexp.MustCompile(`/consent/join#[A-Za-z0-9_-]+`).FindString(pg.body)
+	path, token, ok := strings.Cut(link, "#")
+	if !ok {
 		return 0, fmt.Errorf("the consents page shows no invitation: %.300s", pg.text())
 	}
 	users, err := w.users(ctx)
@@ -214,7 +215,10 @@ func (w *world) everybody(ctx context.Context, p *person, admin string) (int, er
 			if err := member.browser(); err != nil {
 				return err
 			}
-			start, err := member.do(ctx, http.MethodGet, link+"/go", nil)
+			if _, err := member.post(ctx, path, url.Values{"token": {token}}); err != nil {
+				return err
+			}
+			start, err := member.do(ctx, http.MethodGet, "/consent/agree/go", nil)
 			if err != nil {
 				return err
 			}

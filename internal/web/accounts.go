@@ -121,7 +121,7 @@ func (s *Server) accountInvite(c echo.Context) error {
 		p.Roles = s.roleChoices(c, in.Role)
 		return render(c, http.StatusUnprocessableEntity, p)
 	}
-	p.Made = &templates.MadeLink{Title: w.t("accounts.link", "name", in.Shown), Link: origin(c) + "/join/" + token, Until: w.full(in.Until)}
+	p.Made = &templates.MadeLink{Title: w.t("accounts.link", "name", in.Shown), Link: origin(c) + "/join#" + token, Until: w.full(in.Until)}
 	return render(c, http.StatusOK, p)
 }
 
@@ -315,6 +315,6 @@ func (s *Server) accountReset(c echo.Context) error {
 		return err
 	}
 	p := s.accountPage(c, x)
-	p.Made = &templates.MadeLink{Title: w.t("accounts.link", "name", in.Shown), Link: origin(c) + "/join/" + token, Until: w.full(in.Until)}
+	p.Made = &templates.MadeLink{Title: w.t("accounts.link", "name", in.Shown), Link: origin(c) + "/join#" + token, Until: w.full(in.Until)}
 	return render(c, http.StatusOK, p)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	madeLink   = regexp.MustCompile(`id="made">https://[^/]+(/join/[A-Z2-7]+)<`)
+	madeLink   = regexp.MustCompile(`id="made">https://[^/]+(/join#[A-Z2-7]+)<`)
 	otpauth    = regexp.MustCompile(`data-otpauth="[^"]*secret=([A-Z2-7]+)`)
 	slip       = regexp.MustCompile(`<li class="mono">([A-Z2-7-]{27})</li>`)
 	emergency  = regexp.MustCompile(`<dd class="mono">(emergency-[a-z2-7]+)</dd>`)
@@ -79,21 +79,21 @@ func TestInvitationStory(t *testing.T) {
 	v.post("/accounts/invite", "name", "a b", "role", "auditor").wants(t, 422)
 	v.post("/accounts/invite", "name", "rui", "role", "emperor").wants(t, 422)
 	link := v.post("/accounts/invite", "name", "rui", "shown", "Rui <b>", "role", "auditor").wants(t, 200, "Rui &lt;b&gt;").found(t, madeLink)
-	v.get("/accounts").wants(t, 200, "rui").lacks(t, link)
+	v.get("/accounts").wants(t, 200, "rui").lacks(t, strings.TrimPrefix(link, "/join#"))
 
 	x := h.visitor()
-	page := x.get(link).wants(t, 200, "rui", "核數")
+	page := x.open(link).wants(t, 200, "rui", "核數")
 	if page.head.Get("Cache-Control") != "no-store" || page.head.Get("Referrer-Policy") != "no-referrer" {
 		t.Errorf("the page with the link may be kept: %v", page.head)
 	}
 	secret := page.found(t, otpauth)
-	if q := x.get(link+"/qr.png").wants(t, 200); q.head.Get("Content-Type") != "image/png" {
+	if q := x.get("/join/account/qr.png").wants(t, 200); q.head.Get("Content-Type") != "image/png" {
 		t.Errorf("the QR code is %s", q.head.Get("Content-Type"))
 	}
-	x.post(link, "password", "short", "totp", h.code(secret)).wants(t, 422, `id="password-h"`)
-	x.post(link, "password", password, "totp", "000000").wants(t, 422, `id="totp-h"`).lacks(t, password)
-	codes := x.post(link, "password", password, "totp", h.code(secret)).wants(t, 200, "只顯示這一次").slips(t, auth.RecoveryCodes)
-	x.get(link).wants(t, 404, "這個連結不能使用")
+	x.post("/join/account", "password", "short", "totp", h.code(secret)).wants(t, 422, `id="password-h"`)
+	x.post("/join/account", "password", password, "totp", "000000").wants(t, 422, `id="totp-h"`).lacks(t, password)
+	codes := x.post("/join/account", "password", password, "totp", h.code(secret)).wants(t, 200, "只顯示這一次").slips(t, auth.RecoveryCodes)
+	x.open(link).wants(t, 404, "這個連結不能使用")
 	x.post("/login", "name", "rui", "password", password, "totp", h.code(secret)).wants(t, 303, "/")
 	x.get("/settings").wants(t, 200, "餘 10 個", "Rui &lt;b&gt;")
 	x.get("/accounts").wants(t, 403)
@@ -105,10 +105,10 @@ func TestInvitationStory(t *testing.T) {
 	gone := v.post("/accounts/invite", "name", "nobody", "role", "it").wants(t, 200).found(t, madeLink)
 	id := regexp.MustCompile(`action="(/accounts/invite/\d+/withdraw)"`)
 	v.post(v.get("/accounts").found(t, id)).wants(t, 303, "/accounts?done=withdrawn")
-	h.visitor().get(gone).wants(t, 404)
+	h.visitor().open(gone).wants(t, 404)
 	late := v.post("/accounts/invite", "name", "nobody", "role", "it").wants(t, 200).found(t, madeLink)
 	h.clock.pass(auth.LinkLife)
-	h.visitor().get(late).wants(t, 404)
+	h.visitor().open(late).wants(t, 404)
 	h.entries(map[string]int{"user.invite": 4, "user.invite.withdraw": 1, "user.create": 1, "totp.enrol": 1, "recovery.use": 1, "user.join": 4})
 }
 
@@ -153,9 +153,9 @@ func TestManagedAccountsStory(t *testing.T) {
 	link := v.post("/accounts/2/reset").wants(t, 200).found(t, madeLink)
 	x.get("/").wants(t, 303, "/login")
 	x.post("/login", "name", "rui", "password", password, "totp", h.code(h.kept["rui"].Text)).wants(t, 422)
-	secret := x.get(link).wants(t, 200, "登記新的驗證器").found(t, otpauth)
-	x.post(link, "password", "not the password at all", "totp", h.code(secret)).wants(t, 422, "密碼不對")
-	x.post(link, "password", password, "totp", h.code(secret)).wants(t, 200).slips(t, auth.RecoveryCodes)
+	secret := x.open(link).wants(t, 200, "登記新的驗證器").found(t, otpauth)
+	x.post("/join/account", "password", "not the password at all", "totp", h.code(secret)).wants(t, 422, "密碼不對")
+	x.post("/join/account", "password", password, "totp", h.code(secret)).wants(t, 200).slips(t, auth.RecoveryCodes)
 	x.post("/login", "name", "rui", "password", password, "totp", h.code(secret)).wants(t, 303, "/")
 
 	v.fresh("maria")
@@ -164,11 +164,11 @@ func TestManagedAccountsStory(t *testing.T) {
 	link = v.post("/accounts/2/reset", "lost", "password").wants(t, 200).found(t, madeLink)
 	x.get("/").wants(t, 303, "/login")
 	v.get("/accounts/2").wants(t, 200, "等待使用連結").lacks(t, "已重設，未登記")
-	x.get(link).wants(t, 200, "設定新密碼", "驗證器的 6 位數字").lacks(t, "otpauth", "qr.png")
-	x.get(link+"/qr.png").wants(t, 404)
-	x.post(link, "password", "another long pass of rui", "totp", "000000").wants(t, 422, "數字不對")
-	x.post(link, "password", "another long pass of rui", "totp", h.code(secret)).wants(t, 303, "/login?name=rui")
-	x.get(link).wants(t, 404)
+	x.open(link).wants(t, 200, "設定新密碼", "驗證器的 6 位數字").lacks(t, "otpauth", "qr.png")
+	x.get("/join/account/qr.png").wants(t, 404)
+	x.post("/join/account", "password", "another long pass of rui", "totp", "000000").wants(t, 422, "數字不對")
+	x.post("/join/account", "password", "another long pass of rui", "totp", h.code(secret)).wants(t, 303, "/login")
+	x.open(link).wants(t, 404)
 	x.post("/login", "name", "rui", "password", password, "totp", h.code(secret)).wants(t, 422)
 	x.post("/login", "name", "rui", "password", "another long pass of rui", "totp", h.code(secret)).wants(t, 303, "/")
 

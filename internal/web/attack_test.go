@@ -165,22 +165,22 @@ func TestGuessedLinksAreOneAnswerAndOneEntryEach(t *testing.T) {
 	h.d.Log = slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	link := v.post("/accounts/invite", "name", "rui", "role", "auditor").wants(t, 200).found(t, madeLink)
 	x := h.visitor()
-	secret := x.get(link).wants(t, 200).found(t, otpauth)
-	x.post(link, "password", password, "totp", h.code(secret)).wants(t, 200)
-	token := strings.TrimPrefix(link, "/join/")
+	secret := x.open(link).wants(t, 200).found(t, otpauth)
+	x.post("/join/account", "password", password, "totp", h.code(secret)).wants(t, 200)
+	token := strings.TrimPrefix(link, "/join#")
 	plain := func(a answerOf, token string) string { return strings.ReplaceAll(a.body, token, "TOKEN") }
-	used := plain(x.get(link).wants(t, 404), token)
+	used := plain(x.open(link).wants(t, 404), token)
 	guess := strings.Repeat("A", len(token))
-	if plain(x.get("/join/"+guess).wants(t, 404), guess) != used {
+	if plain(x.post("/join", "token", guess).wants(t, 404), guess) != used {
 		t.Error("a used link and a guessed one are told apart")
 	}
-	if x.post(link, "password", password, "totp", "123456").wants(t, 404); h.logged("user.join") != 3 {
+	if x.post("/join/account", "password", password, "totp", "123456").wants(t, 404); h.logged("user.join") != 3 {
 		t.Errorf("%d entries", h.logged("user.join"))
 	}
 	for range 30 {
-		x.get("/join/" + guess)
+		x.post("/join", "token", guess)
 	}
-	x.get("/join/"+guess).wants(t, 429)
+	x.post("/join", "token", guess).wants(t, 429)
 	h.entries(map[string]int{"user.join": 34, "login.locked": 1})
 	for _, e := range append(h.everything(), lines.String()) {
 		if strings.Contains(e, token) || strings.Contains(e, guess) {

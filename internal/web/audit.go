@@ -3,7 +3,9 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -96,12 +98,47 @@ func (w words) law(l audit.Law) string {
 // abouts are what an entry can be about beside its object.
 var abouts = []string{"record", "container", "dept", "person", "session", "matter"}
 
-// auditFilter reads the question in the address.
-func (s *Server) auditFilter(c echo.Context, p *templates.AuditList) (f audit.Filter, ok bool) {
+// auditAsk takes the question about the log. It names people, so it stays here
+// like the words of a search, and the address holds what stands for it.
+func (s *Server) auditAsk(c echo.Context) error {
+	q := url.Values{}
+	for _, k := range []string{"actor", "about", "object", "op", "outcome", "purpose", "from", "to"} {
+		v := strings.TrimSpace(c.FormValue(k))
+		if len([]rune(v)) > longestAsk {
+			return s.auditFor(c, "", q, s.words(c).t("search.long", "n", longestAsk))
+		}
+		if v != "" {
+			q.Set(k, v)
+		}
+	}
+	if len(q) == 0 {
+		return c.Redirect(http.StatusSeeOther, "/audit")
+	}
+	return c.Redirect(http.StatusSeeOther, query("/audit", "s", s.keepWords(c, q.Encode())))
+}
+
+// auditList answers what was asked, or what a matter's page asks by its number.
+func (s *Server) auditList(c echo.Context) error {
+	id, text, ok := s.keptWords(c)
+	if !ok {
+		return s.auditFor(c, "", nil, s.words(c).t("audit.lapsed"))
+	}
+	q, err := url.ParseQuery(text)
+	if err != nil {
+		return fmt.Errorf("read a question that was kept: %w", err)
+	}
+	if m := c.QueryParam("matter"); m != "" && id == "" {
+		q = url.Values{"about": {"matter"}, "object": {m}}
+	}
+	return s.auditFor(c, id, q, "")
+}
+
+// auditFilter reads the question.
+func (s *Server) auditFilter(c echo.Context, q url.Values, p *templates.AuditList) (f audit.Filter, ok bool) {
 	w := s.words(c)
-	p.Actor, p.Object, p.From, p.To = strings.TrimSpace(c.QueryParam("actor")), strings.TrimSpace(c.QueryParam("object")), c.QueryParam("from"), c.QueryParam("to")
-	f = audit.Filter{Actor: p.Actor, Object: p.Object, Operation: c.QueryParam("op"), Outcome: c.QueryParam("outcome"), Purpose: c.QueryParam("purpose")}
-	about := c.QueryParam("about")
+	p.Actor, p.Object, p.From, p.To = q.Get("actor"), q.Get("object"), q.Get("from"), q.Get("to")
+	f = audit.Filter{Actor: p.Actor, Object: p.Object, Operation: q.Get("op"), Outcome: q.Get("outcome"), Purpose: q.Get("purpose")}
+	about := q.Get("about")
 	if about == "person" && f.Object != "" && !strings.HasPrefix(f.Object, "person/") {
 		f.Object = "person/" + s.d.Door.Person(f.Object) // an id of DingTalk's: the log has it blind
 	} else if slices.Contains(abouts, about) && f.Object != "" && !strings.HasPrefix(f.Object, about+"/") {
@@ -124,12 +161,17 @@ func (s *Server) auditFilter(c echo.Context, p *templates.AuditList) (f audit.Fi
 	return f, ok
 }
 
-func (s *Server) auditList(c echo.Context) error {
+// auditFor shows the rows that answer a question, or a problem of it.
+func (s *Server) auditFor(c echo.Context, askedID string, q url.Values, problem string) error {
 	w := s.words(c)
 	p := templates.AuditList{Shell: s.shell(c, w.t("audit.title"), "/audit")}
-	f, ok := s.auditFilter(c, &p)
+	f, ok := s.auditFilter(c, q, &p)
 	p.Seal = s.seal(c)
 	p.Pack.From, p.Pack.To = p.From, p.To
+	if problem != "" {
+		p.Problems = []ui.Problem{{Field: "object", Text: problem}}
+		return render(c, http.StatusUnprocessableEntity, p)
+	}
 	if !ok {
 		p.DatesErr = w.t("filter.baddates")
 		p.Problems = []ui.Problem{{Field: "from", Text: p.DatesErr}}
@@ -147,7 +189,7 @@ func (s *Server) auditList(c echo.Context) error {
 	}
 	p.Heading = w.t("audit.shown", "n", len(rows))
 	if next > 0 {
-		p.Next = query("/audit", "actor", p.Actor, "about", c.QueryParam("about"), "object", p.Object, "op", f.Operation, "outcome", f.Outcome, "purpose", f.Purpose, "from", p.From, "to", p.To, "before", strconv.FormatInt(next, 10))
+		p.Next = query("/audit", "s", askedID, "matter", c.QueryParam("matter"), "before", strconv.FormatInt(next, 10))
 		if len(rows) < auditPage {
 			p.Partial = w.t("audit.partial", "n", w.n(next))
 		}

@@ -47,9 +47,7 @@ func (s *Server) auditPackage(c echo.Context) error {
 func (s *Server) auditPackageAgain(c echo.Context, id string) error {
 	w := s.words(c)
 	p := templates.AuditList{Shell: s.shell(c, w.t("audit.title"), "/audit"), Seal: s.seal(c), Heading: w.t("audit.shown", "n", 0)}
-	if _, ok := s.auditFilter(c, &p); !ok {
-		p.DatesErr = w.t("filter.baddates")
-	}
+	s.auditFilter(c, nil, &p)
 	p.Pack = templates.PackForm{From: c.FormValue("from"), To: c.FormValue("to"), Err: w.t(id)}
 	p.Problems = []ui.Problem{{Field: "pack-from", Text: p.Pack.Err}}
 	return render(c, http.StatusUnprocessableEntity, p)

@@ -16,15 +16,15 @@ func TestAnAuditorFindsWhoDidWhatAndTakesAPackageAlong(t *testing.T) {
 	h := newHouse(t)
 	h.account("ana", "auditor")
 	v := h.login("ana")
-	v.get("/audit?actor=ana").wants(t, 200, "ana", "/proof.json")
+	v.questions("actor", "ana").wants(t, 200, "ana", "/proof.json")
 	es, _, err := h.d.Audit.List(audit.Filter{Operation: "login"}, 0, 1)
 	if err != nil || len(es) != 1 {
 		t.Fatal(len(es), err)
 	}
-	v.get("/audit?about=session&object="+es[0].Session).wants(t, 200, "/proof.json")
-	v.get("/audit?about=session&object=nobody").wants(t, 200).lacks(t, "/proof.json")
-	v.get("/audit?from=2026-99-99").wants(t, 422, "日期不對")
-	v.get("/audit?op=login").wants(t, 200, "Lei n.º 8/2005", "/proof.json", "一般")
+	v.questions("about", "session", "object", es[0].Session).wants(t, 200, "/proof.json")
+	v.questions("about", "session", "object", "nobody").wants(t, 200).lacks(t, "/proof.json")
+	v.questions("from", "2026-99-99").wants(t, 422, "日期不對")
+	v.questions("op", "login").wants(t, 200, "Lei n.º 8/2005", "/proof.json", "一般")
 	period := []string{"from", "2020-01-01", "to", "2099-12-31"}
 	h.clock.pass(6 * time.Minute) // the code of the login no longer counts
 	if asked := v.post("/audit/package", period...); asked.code == 200 && strings.HasPrefix(asked.body, "PK") {

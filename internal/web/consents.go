@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -68,7 +69,7 @@ func (s *Server) consents(c echo.Context) error {
 		return err
 	}
 	if ok {
-		p.Link, p.LinkUntil = origin(c)+"/consent/join/"+inv.Token, w.date(inv.Until)
+		p.Link, p.LinkUntil = origin(c)+"/consent/join#"+inv.Token, w.date(inv.Until)
 	}
 	return render(c, http.StatusOK, p)
 }
@@ -87,30 +88,48 @@ func (s *Server) invite(c echo.Context) error {
 	return seeOther(c, "/consents")
 }
 
-// invited finds the invitation of the address, or answers 404 whatever is wrong.
-func (s *Server) invited(c echo.Context) error {
+// consentOpen is where the link of staff leads, like that of an account.
+func (s *Server) consentOpen(c echo.Context) error {
+	return render(c, http.StatusOK, templates.OpenLink{Bare: s.bare(c, s.words(c).t("invite.window")), Action: "/consent/join"})
+}
+
+func (s *Server) consentToken(c echo.Context) error {
+	token := strings.TrimSpace(c.FormValue("token"))
+	if err := s.invited(c, token); err != nil {
+		return err
+	}
+	setCookie(c, linkCookie, token, int(linkLife.Seconds()), http.SameSiteStrictMode)
+	return c.Redirect(http.StatusSeeOther, "/consent/agree")
+}
+
+// invited answers 404 to a token that is not the invitation's, whatever is wrong.
+func (s *Server) invited(c echo.Context, token string) error {
 	inv, ok, err := s.invitation(c)
 	if err != nil {
 		return err
 	}
-	if !ok || subtle.ConstantTimeCompare([]byte(inv.Token), []byte(c.Param("token"))) != 1 {
+	if !ok || subtle.ConstantTimeCompare([]byte(inv.Token), []byte(token)) != 1 {
 		return errors.Join(s.refused(c, "link"), echo.NewHTTPError(http.StatusNotFound))
 	}
 	return nil
 }
 
-func (s *Server) invitePage(c echo.Context, token string) (templates.Invite, error) {
+func (s *Server) invitePage(c echo.Context) (templates.Invite, error) {
 	w := s.words(c)
 	firm, err := s.d.Settings.Get(c.Request().Context(), settings.CorpName)
-	return templates.Invite{Bare: s.bare(c, w.t("invite.window")), Firm: firm, Token: token}, err
+	return templates.Invite{Bare: s.bare(c, w.t("invite.window")), Firm: firm}, err
 }
 
 // join is the page that a member of staff opens: what is kept, who may see it.
 func (s *Server) join(c echo.Context) error {
-	if err := s.invited(c); err != nil {
+	token := cookie(c, linkCookie)
+	if token == "" {
+		return c.Redirect(http.StatusSeeOther, "/consent/join")
+	}
+	if err := s.invited(c, token); err != nil {
 		return err
 	}
-	p, err := s.invitePage(c, c.Param("token"))
+	p, err := s.invitePage(c)
 	if err != nil {
 		return err
 	}
@@ -120,7 +139,7 @@ func (s *Server) join(c echo.Context) error {
 // joinGo sends the member to DingTalk. He has no session here: a cookie of his
 // own, sent also when he comes back from the other site, says that it is he.
 func (s *Server) joinGo(c echo.Context) error {
-	if err := s.invited(c); err != nil {
+	if err := s.invited(c, cookie(c, linkCookie)); err != nil {
 		return err
 	}
 	address, err := s.d.Machine.ConsentURL(c.Request().Context(), origin(c)+joinCallback)
@@ -137,14 +156,14 @@ func (s *Server) joinGo(c echo.Context) error {
 
 func (s *Server) joinCallback(c echo.Context) error {
 	w := s.words(c)
-	inv, ok, err := s.invitation(c)
+	_, ok, err := s.invitation(c)
 	if err != nil {
 		return err
 	}
 	if !ok {
 		return echo.NewHTTPError(http.StatusNotFound)
 	}
-	p, err := s.invitePage(c, inv.Token)
+	p, err := s.invitePage(c)
 	if err != nil {
 		return err
 	}

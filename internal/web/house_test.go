@@ -406,6 +406,36 @@ func (v *visitor) post(path string, pairs ...string) answerOf {
 	return v.do("POST", path, f)
 }
 
+// open follows a link as the page of its path does: the token goes in a body.
+func (v *visitor) open(link string) answerOf {
+	v.h.t.Helper()
+	path, token, ok := strings.Cut(strings.TrimPrefix(link, v.h.srv.URL), "#")
+	if !ok {
+		v.h.t.Fatalf("%s has no token after #", path)
+	}
+	v.get(path).wants(v.h.t, 200, `data-link`).lacks(v.h.t, token)
+	a := v.post(path, "token", token)
+	if a.code != 303 {
+		return a
+	}
+	if strings.Contains(a.to, token) {
+		v.h.t.Errorf("the token stands in the address %s", a.to)
+	}
+	return v.get(a.to)
+}
+
+// questions puts one to the audit log as its page does.
+func (v *visitor) questions(pairs ...string) answerOf {
+	v.h.t.Helper()
+	a := v.post("/audit", pairs...).wants(v.h.t, 303)
+	for i := 1; i < len(pairs); i += 2 {
+		if strings.Contains(a.to, url.QueryEscape(pairs[i])) {
+			v.h.t.Errorf("%s stands in the address %s", pairs[i], a.to)
+		}
+	}
+	return v.get(a.to)
+}
+
 // find sends words as the form of a page does and opens what it leads to.
 func (v *visitor) find(page, words string, more ...string) answerOf {
 	v.h.t.Helper()

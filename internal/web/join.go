@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -14,20 +15,42 @@ import (
 	"farol/templates/ui"
 )
 
-// invitationOf finds the invitation of the address. Wrong, used, withdrawn and
-// too old are one answer and one entry; the log never holds the token.
-func (s *Server) invitationOf(c echo.Context) (auth.Invitation, error) {
-	in, err := s.d.Accounts.Invited(c.Request().Context(), c.Param("token"), c.RealIP())
-	return in, s.badLink(c, err)
+// linkLife is how long a browser that opened a link may go on without opening
+// it again.
+const linkLife = time.Hour
+
+// joinOpen is where a link leads. Its token stands after the #, which a browser
+// sends to nobody: a script, or the reader, puts it into the form.
+func (s *Server) joinOpen(c echo.Context) error {
+	return render(c, http.StatusOK, templates.OpenLink{Bare: s.bare(c, s.words(c).t("join.open")), Action: "/join"})
+}
+
+// joinToken takes the token of a link, and goes on to what it opens.
+func (s *Server) joinToken(c echo.Context) error {
+	token := strings.TrimSpace(c.FormValue("token"))
+	if _, err := s.invitationOf(c, token); err != nil {
+		return err
+	}
+	setCookie(c, linkCookie, token, int(linkLife.Seconds()), http.SameSiteStrictMode)
+	return c.Redirect(http.StatusSeeOther, joinPath)
+}
+
+const joinPath = "/join/account"
+
+// invitationOf finds an invitation. Wrong, used, withdrawn and too old are one
+// answer and one entry; the log never holds the token.
+func (s *Server) invitationOf(c echo.Context, token string) (auth.Invitation, error) {
+	in, err := s.d.Accounts.Invited(c.Request().Context(), token, c.RealIP())
+	return in, s.badLink(c, token, err)
 }
 
 // badLink writes the entry about a link that is not good.
-func (s *Server) badLink(c echo.Context, err error) error {
+func (s *Server) badLink(c echo.Context, token string, err error) error {
 	var slow *auth.Slow
 	if !errors.Is(err, auth.ErrLink) && !errors.As(err, &slow) {
 		return err
 	}
-	object := "invitation/" + blind(c.Param("token"))
+	object := "invitation/" + blind(token)
 	if nerr := s.note(c, audit.Event{Operation: "user.join", Object: object, Outcome: "denied"}); nerr != nil {
 		return nerr
 	}
@@ -60,13 +83,17 @@ func (s *Server) joinPage(c echo.Context, in auth.Invitation) (templates.Join, e
 	case in.Account != 0:
 		title = "join.anew"
 	}
-	p := templates.Join{Bare: s.bare(c, w.t(title)), Firm: firm, Anew: in.Account != 0, NewPassword: in.NewPassword, KeepFactor: in.KeepFactor, Name: in.Name, Shown: in.Shown, Role: w.role(in.Role), By: in.By, Spaced: spaced(in.Secret.Text), URL: in.Secret.URL, Action: "/join/" + c.Param("token")}
+	p := templates.Join{Bare: s.bare(c, w.t(title)), Firm: firm, Anew: in.Account != 0, NewPassword: in.NewPassword, KeepFactor: in.KeepFactor, Name: in.Name, Shown: in.Shown, Role: w.role(in.Role), By: in.By, Spaced: spaced(in.Secret.Text), URL: in.Secret.URL, Action: joinPath}
 	p.Bare.Line = firm
 	return p, err
 }
 
 func (s *Server) joinForm(c echo.Context) error {
-	in, err := s.invitationOf(c)
+	token := cookie(c, linkCookie)
+	if token == "" {
+		return c.Redirect(http.StatusSeeOther, "/join")
+	}
+	in, err := s.invitationOf(c, token)
 	if err != nil {
 		return err
 	}
@@ -78,7 +105,7 @@ func (s *Server) joinForm(c echo.Context) error {
 }
 
 func (s *Server) joinQR(c echo.Context) error {
-	in, err := s.invitationOf(c)
+	in, err := s.invitationOf(c, cookie(c, linkCookie))
 	if err != nil {
 		return err
 	}
@@ -100,11 +127,12 @@ func qr(c echo.Context, secret auth.Secret) error {
 // with the recovery codes, once.
 func (s *Server) joinAccept(c echo.Context) error {
 	w := s.words(c)
-	in, err := s.invitationOf(c)
+	token := cookie(c, linkCookie)
+	in, err := s.invitationOf(c, token)
 	if err != nil {
 		return err
 	}
-	u, codes, err := s.d.Accounts.Accept(c.Request().Context(), c.Param("token"), c.RealIP(), c.FormValue("password"), c.FormValue("totp"), func(u auth.User) error {
+	u, codes, err := s.d.Accounts.Accept(c.Request().Context(), token, c.RealIP(), c.FormValue("password"), c.FormValue("totp"), func(u auth.User) error {
 		ops := []string{"user.create", "totp.enrol"}
 		switch {
 		case in.KeepFactor:
@@ -126,20 +154,21 @@ func (s *Server) joinAccept(c echo.Context) error {
 	case id != "":
 		return s.joinWrong(c, in, err, field, w.t(id))
 	case errors.Is(err, auth.ErrLink):
-		return s.badLink(c, err)
+		return s.badLink(c, token, err)
 	default:
 		return err
 	}
+	setCookie(c, linkCookie, "", -1, http.SameSiteStrictMode)
 	if in.KeepFactor { // its recovery codes stay as well
-		return c.Redirect(http.StatusSeeOther, query("/login", "name", u.Name))
+		return c.Redirect(http.StatusSeeOther, "/login")
 	}
-	p := templates.Codes{Bare: s.bare(c, w.t("own.codes")), Name: u.Name, Codes: codes, Next: ui.Link{Label: w.t("join.login"), Href: query("/login", "name", u.Name)}}
+	p := templates.Codes{Bare: s.bare(c, w.t("own.codes")), Name: u.Name, Codes: codes, Next: ui.Link{Label: w.t("join.login"), Href: "/login"}}
 	p.Bare.Path = "/login" // this page is not to be had again
 	return render(c, http.StatusOK, p)
 }
 
 func (s *Server) joinWrong(c echo.Context, in auth.Invitation, err error, field, text string) error {
-	object := "invitation/" + blind(c.Param("token"))
+	object := "invitation/" + blind(cookie(c, linkCookie))
 	if errors.Is(err, auth.ErrPass) || errors.Is(err, auth.ErrCode) {
 		if nerr := s.note(c, audit.Event{Operation: "user.join", Object: object, Outcome: "denied"}); nerr != nil {
 			return nerr

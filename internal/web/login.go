@@ -31,7 +31,6 @@ func (s *Server) loginForm(c echo.Context) error {
 		return c.Redirect(http.StatusSeeOther, local(c.QueryParam("next")))
 	}
 	p := s.loginPage(c)
-	p.Name = c.QueryParam("name")
 	switch c.QueryParam("done") {
 	case "logout":
 		p.Done = v.lang.T("login.out")

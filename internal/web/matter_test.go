@@ -52,7 +52,7 @@ func TestEveryLookNamesARegisteredMatterThatIsOpen(t *testing.T) {
 	if err != nil || len(es) < 4 { // opened, declared twice, looked at by both
 		t.Errorf("%d entries are found by the matter, %v", len(es), err)
 	}
-	rui.get("/audit?object=matter%2F"+number).wants(t, 200, "lei1")
+	rui.get("/audit?matter="+number).wants(t, 200, "lei1")
 	rui.get("/matters").wants(t, 200, number, "供應商訴訟案", "第 6 條")
 	maria.post("/purpose", "matter", number, "next", "/").wants(t, 303)
 	rui.post("/matters/"+number+"/close").wants(t, 303)

@@ -27,6 +27,7 @@ const (
 	deviceCookie  = "__Host-farol-device" // a browser that signed in before: guesses from elsewhere do not slow it down
 	lookCookie    = "__Host-farol-look"   // language and theme before there is a session
 	joinCookie    = "__Host-farol-join"   // a member on his way to DingTalk and back
+	linkCookie    = "__Host-farol-link"   // the token of a link that was opened
 	memberCookie  = "__Host-farol-me"     // a member at his own records, who has no account
 
 	memberGoCookie = "__Host-farol-me-go" // the same on his way to DingTalk and back

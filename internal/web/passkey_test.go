@@ -185,8 +185,8 @@ func TestWhatStopsAnAccountStopsItsPasskeys(t *testing.T) {
 	link := v.post(asked+"/run").wants(t, 200).found(t, madeLink)
 	signs(422)
 	x := h.visitor()
-	secret := x.get(link).wants(t, 200).found(t, otpauth)
-	x.post(link, "password", password, "totp", h.code(secret)).wants(t, 200).slips(t, auth.RecoveryCodes)
+	secret := x.open(link).wants(t, 200).found(t, otpauth)
+	x.post("/join/account", "password", password, "totp", h.code(secret)).wants(t, 200).slips(t, auth.RecoveryCodes)
 	signs(422)
 }
 

@@ -146,7 +146,7 @@ func (s *Server) matters(c echo.Context) error {
 	for i := range list {
 		m := &list[i]
 		row := templates.MatterRow{Number: m.Number, Title: m.Title, Purpose: w.purpose(string(m.Purpose)), Basis: w.basis(m.Basis), By: m.By, Opened: w.moment(m.Opened), Until: w.date(m.Until),
-			State: ui.Safe, Word: w.t("matter.open"), Open: m.Open(w.now), Log: query("/audit", "object", "matter/"+m.Number)}
+			State: ui.Safe, Word: w.t("matter.open"), Open: m.Open(w.now), Log: query("/audit", "matter", m.Number)}
 		switch {
 		case !m.Closed.IsZero():
 			row.State, row.Word = ui.Idle, w.t("matter.closed", "by", m.ClosedBy)

@@ -24,7 +24,9 @@ import (
 //	POST /stepup          totp|recovery next              with again=post the other fields go on to next
 //	both                  ticket credential               a passkey's answer in place of the code
 //	POST /settings/passkey ticket credential name         /settings/passkey/remove id
-//	POST /join/<token>    password totp                   200 with the recovery codes, once
+//	POST /join            token (after # in the link)     303 to /join/account
+//	POST /join/account    password totp                   200 with the recovery codes, once
+//	POST /consent/join    token (after # in the link)     303 to /consent/agree
 //	POST /settings/password password_old password_new totp
 //	POST /settings/recovery                               200 with the codes, once
 //	POST /settings/authenticator totp                     of the secret that GET shows
@@ -39,6 +41,7 @@ import (
 //	GET  /points          page, or all daily weekly monthly from to: a preview of these rules
 //	POST /points/rules    all daily weekly monthly from to   POST /points/<id>/hold reason, /points/<id>/unhold
 //	POST /search          q kind dept from to in as_of, 303 to
+//	POST /audit           actor about object op outcome purpose from to, 303 to GET /audit s before, or matter before
 //	GET  /search          s (what stands for the words in this session) kind dept from to in before as_of
 //	GET  /me              303 to DingTalk at /me/go, back at /me/callback   GET /me/search s kind from to before   POST /me/search q kind from to
 //	POST /consents/self   on=0|1, what=signin for the first factor by DingTalk
@@ -108,9 +111,11 @@ func (s *Server) routes() []route {
 		{"GET", "/login/passkey", s.passkeyLoginForm, open},
 		{"GET", "/login/dingtalk", s.firstGo, open},
 		{"GET", "/login/dingtalk/callback", s.firstCallback, open},
-		{"GET", "/join/:token", s.joinForm, open},
-		{"GET", "/join/:token/qr.png", s.joinQR, open},
-		{"POST", "/join/:token", s.joinAccept, open},
+		{"GET", "/join", s.joinOpen, open},
+		{"POST", "/join", s.joinToken, open},
+		{"GET", "/join/account", s.joinForm, open},
+		{"GET", "/join/account/qr.png", s.joinQR, open},
+		{"POST", "/join/account", s.joinAccept, open},
 
 		{"GET", "/setup", s.setupHome, open},
 		{"GET", "/setup/claim", s.claimForm, claim},
@@ -188,8 +193,10 @@ func (s *Server) routes() []route {
 		{"POST", "/scope", s.scope, configure},
 		{"GET", "/consents", s.consents, configure},
 		{"POST", "/consents/invite", s.invite, configure.andFresh()},
-		{"GET", "/consent/join/:token", s.join, open},
-		{"GET", "/consent/join/:token/go", s.joinGo, open},
+		{"GET", "/consent/join", s.consentOpen, open},
+		{"POST", "/consent/join", s.consentToken, open},
+		{"GET", "/consent/agree", s.join, open},
+		{"GET", "/consent/agree/go", s.joinGo, open},
 		{"GET", "/consent/callback", s.joinCallback, open},
 
 		{"GET", "/consents/self", s.selfService, configure},
@@ -240,6 +247,7 @@ func (s *Server) routes() []route {
 		{"POST", "/inbox/:id/run", s.askRun, signed.andFresh()},
 
 		{"GET", "/audit", s.auditList, may(policy.Audit)},
+		{"POST", "/audit", s.auditAsk, may(policy.Audit)},
 		{"POST", "/audit/verify", s.auditVerify, may(policy.Audit)},
 		{"POST", "/audit/package", s.auditPackage, may(policy.Audit).andFresh()},
 		{"GET", "/audit/:seq", s.auditEntry, may(policy.Audit)},

@@ -112,12 +112,12 @@ func TestAMemberWithoutAnAccountAgreesByTheLink(t *testing.T) {
 	h.account("maria", "owner")
 	v := h.login("maria")
 	v.post("/consents/invite").wants(t, 303, "/consents")
-	link := regexp.MustCompile(`https://[^<"]+/consent/join/[A-Z0-9]+`).FindString(v.get("/consents").wants(t, 200).body)
-	path := strings.TrimPrefix(link, h.srv.URL)
+	link := regexp.MustCompile(`https://[^<"]+/consent/join#[A-Z0-9]+`).FindString(v.get("/consents").wants(t, 200).body)
 	member := h.visitor()
-	h.refusal("link", func() { member.get("/consent/join/WRONG").wants(t, 404) })
-	member.get(path).wants(t, 200, path+"/go", "單獨聊天只限法律用途")
-	to := member.get(path+"/go").wants(t, 303).to
+	h.refusal("link", func() { member.open("/consent/join#WRONG").wants(t, 404) })
+	member.get("/consent/agree").wants(t, 303, "/consent/join")
+	member.open(link).wants(t, 200, "/consent/agree/go", "單獨聊天只限法律用途")
+	to := member.get("/consent/agree/go").wants(t, 303).to
 	u, _ := url.Parse(to)
 	answer := "/consent/callback?authCode=c9&state=" + u.Query().Get("state")
 	h.visitor().get(answer).wants(t, 422) // somebody else's browser

@@ -26,7 +26,7 @@ func main() {
 	flag.Parse()
 	mux := http.NewServeMux()
 	mux.Handle(static.Prefix, static.Handler())
-	for _, path := range []string{"/setup/admin", "/settings/authenticator", "/join/T"} {
+	for _, path := range []string{"/setup/admin", "/settings/authenticator", "/join/account"} {
 		mux.HandleFunc("GET "+path+"/qr.png", qr)
 	}
 	mux.HandleFunc("GET /pages/{name}", page)
