@@ -12,9 +12,9 @@ import (
 // guessed are the passwords that leaked most often, as the first five bytes of
 // the SHA-256 of each in lower case, sorted: nobody needs to read them here.
 //
-// They come from three published lists, entries of five characters and more;
+// They come from five published lists, entries of five characters and more;
 // FAROL_GUESSED="file file file" go test ./internal/auth -run GuessedIsMade
-// makes the file anew:
+// adds lists to the file:
 //
 //   - NCSC and Have I Been Pwned, PwnedPasswordsTop100k.txt, as at
 //     https://www.ncsc.gov.uk/static-assets/documents/PwnedPasswordsTop100k.txt,
@@ -24,6 +24,10 @@ import (
 //   - the ten million of Mark Burnett, public domain, the first 100,000, as in
 //     github.com/andrewlock/CommonPasswordsValidator 4054ab96e4c5, MIT,
 //     sha256 95ac56cbccc008f6cc2a29e4ea77982eb504285bb7ab9b05e4dd39f251c3f4cc
+//   - the first 175,000 of the same, as in github.com/Pqncakes/r-dontjump ebf4b93,
+//     sha256 1a3c94068d3d37bbf408fc8abbf25b8e8bcbf45d9753d5f97de98f96f2e5a9f1
+//   - github.com/duyet/bruteforce-database 233b5e5, 8-more-passwords.txt, MIT,
+//     61,682 of eight characters and more, sha256 769d73eb2214a83b8638c60cd692f48e43177c054a7d2734035989150a1de78c
 //
 //go:embed guessed.bin
 var guessed []byte
