@@ -34,7 +34,7 @@ func placeFlags(f *pflag.FlagSet) func(kind string) (appliance.PlaceConfig, erro
 	f.StringVar(&secret, "secret-file", "", "file with the password, the private key or the secret key")
 	f.StringVar(&hostKey, "host-key-file", "", "sftp: file with the server's public key, such as its ssh_host_ed25519_key.pub")
 	f.StringVar(&ca, "ca-file", "", "s3: certificate of a private server, PEM")
-	f.BoolVar(&p.Plain, "plain", false, "s3: without TLS, on a trusted wire only")
+	f.BoolVar(&p.Plain, "plain", false, "s3: without TLS, a server on this machine only")
 	return func(kind string) (appliance.PlaceConfig, error) {
 		p.Kind = kind
 		if kind != "dir" && kind != "s3" && kind != "sftp" || p.Path == "" && kind != "s3" {

@@ -246,7 +246,7 @@ var troubles = []struct {
 	err error
 	id  string
 }{
-	{replica.ErrGone, "gone"}, {replica.ErrForeign, "foreign"}, {replica.ErrRetired, "retired"}, {replica.ErrHostKey, "hostkey"}, {replica.ErrLogin, "login"}, {replica.ErrKey, "key"},
+	{replica.ErrGone, "gone"}, {replica.ErrForeign, "foreign"}, {replica.ErrRetired, "retired"}, {replica.ErrHostKey, "hostkey"}, {replica.ErrLogin, "login"}, {replica.ErrKey, "key"}, {replica.ErrPlain, "plain"},
 	{replica.ErrNodeFull, "full"}, {syscall.ENOSPC, "full"}, {replica.ErrDamaged, "damaged"}, {archive.ErrCorrupt, "source"}, {fs.ErrPermission, "denied"}, {syscall.EROFS, "denied"},
 }
 
@@ -272,7 +272,7 @@ func placeProblem(err error) string {
 // addProblem is the message that says why a place was not taken.
 func addProblem(err error) string {
 	switch t := trouble(err); t {
-	case "gone", "foreign", "hostkey", "login", "key", "full", "denied":
+	case "gone", "foreign", "hostkey", "login", "key", "plain", "full", "denied":
 		return "place.add." + t
 	}
 	return "place.add.unreachable"

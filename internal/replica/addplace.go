@@ -26,7 +26,7 @@ type PlaceConfig struct {
 	Secret  string    `json:"secret,omitempty"`   // password, private key in PEM, or secret key
 	HostKey string    `json:"host_key,omitempty"` // sftp: as in known_hosts, without the host
 	CA      string    `json:"ca,omitempty"`       // s3: certificate of a private server, PEM
-	Plain   bool      `json:"plain,omitempty"`    // s3: without TLS, on a trusted wire only
+	Plain   bool      `json:"plain,omitempty"`    // s3: without TLS, on this machine only
 	Mounted bool      `json:"mounted,omitempty"`  // dir: it was a disk of its own when it was added
 	Retired bool      `json:"retired,omitempty"`
 	Ended   time.Time `json:"ended,omitzero"`   // when it was retired

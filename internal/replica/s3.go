@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -29,6 +31,9 @@ type s3Target struct {
 const timeKey = "Farol-Time"
 
 func openS3(cfg PlaceConfig) (*s3Target, error) {
+	if cfg.Plain && !thisMachine(cfg.Host) {
+		return nil, fmt.Errorf("open the bucket: %w", ErrPlain)
+	}
 	tr, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
 		return nil, errors.New("open the bucket: no transport")
@@ -52,6 +57,16 @@ func openS3(cfg PlaceConfig) (*s3Target, error) {
 		prefix += "/"
 	}
 	return &s3Target{c, cfg.Bucket, prefix}, nil
+}
+
+// thisMachine reports an address of this machine's, with or without a port.
+// A name is none: it may lead anywhere.
+func thisMachine(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && a.IsLoopback()
 }
 
 func s3Err(err error) error {

@@ -81,7 +81,7 @@ func (n NewCopy) missing(w words) []ui.Problem {
 
 // addFields is which field a refusal of the machine's speaks of.
 var addFields = map[string]string{"place.add.gone": "path", "place.add.foreign": "path", "place.add.relative": "path", "place.add.inside": "path", "place.add.denied": "path", "place.add.full": "path",
-	"place.add.hostkey": "host_key", "place.add.login": "secret", "place.add.key": "secret", "place.add.unreachable": "host", "place.add.abroad": "filing"}
+	"place.add.hostkey": "host_key", "place.add.login": "secret", "place.add.key": "secret", "place.add.plain": "ca", "place.add.unreachable": "host", "place.add.abroad": "filing"}
 
 func (s *Server) copyAdd(c echo.Context) error {
 	w, n := s.words(c), readCopy(c)
