@@ -4,6 +4,7 @@ DEMO_DIR ?= .demo
 PORT ?= 8443
 CHATS ?=
 SCALE ?= ci
+RECORDS ?= 1000000
 GO ?= go
 
 # The toolchain go.mod names has the security fixes that were out when it was
@@ -11,7 +12,7 @@ GO ?= go
 TOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 export GOTOOLCHAIN := $(shell GOTOOLCHAIN=$(TOOLCHAIN) $(GO) version >/dev/null 2>&1 && echo $(TOOLCHAIN) || echo local)
 
-.PHONY: all help demo smoke test check vuln bench generate pages browser-deps clean
+.PHONY: all help demo smoke test check vuln bench bench-offsite generate pages browser-deps clean
 
 all: bin/farol bin/dingtalk-sim bin/demo ## build the programs into bin/
 
@@ -49,6 +50,11 @@ bench: all ## the figures we promise, beside restic's and kopia's (SCALE=ci|half
 	$(GO) test -run '^$$' -bench . ./internal/archive ./internal/audit ./internal/catalog
 	$(GO) test -run '^$$' -bench EventsCommitted -benchtime 1x ./internal/backup
 	$(GO) run ./cmd/bench -scale $(SCALE)
+
+bench-offsite: ## lag over a slow link, recovery from the node, take-over (RECORDS=1000000)
+	$(GO) test -run '^$$' -bench OffsiteLag -benchtime 1x -timeout 0 ./internal/replica
+	$(GO) test -run '^$$' -bench Recover -benchtime 1x -timeout 0 ./internal/appliance
+	FAROL_BENCH_RECORDS=$(RECORDS) $(GO) test -run '^$$' -bench TakeOver -benchtime 1x -timeout 0 ./internal/appliance
 
 generate: ## make the Go code of the templates
 	$(GO) tool templ fmt templates

@@ -76,7 +76,7 @@ func newSite(t testing.TB) *offsiteSite {
 }
 
 // ship makes the control database and everything else known to the node.
-func (s *offsiteSite) ship(t *testing.T) {
+func (s *offsiteSite) ship(t testing.TB) {
 	t.Helper()
 	if err := s.a.sealControl(t.Context()); err != nil {
 		t.Fatal(err)

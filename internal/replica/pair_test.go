@@ -30,6 +30,8 @@ type pair struct {
 	logKey string
 	logDir string
 	arch   string // folder of the archive
+
+	appended func(file string, off int64, b []byte) // beside the sender, when set
 }
 
 func newPair(t testing.TB) *pair {
@@ -45,6 +47,9 @@ func newPair(t testing.TB) *pair {
 		OnAppend: func(f string, off int64, b []byte) {
 			if p.sender != nil {
 				p.sender.Appended(f, off, b)
+			}
+			if p.appended != nil {
+				p.appended(f, off, b)
 			}
 		},
 		OnPut: func(archive.PutEntry) {
