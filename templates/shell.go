@@ -141,3 +141,11 @@ func dash(s string) string {
 	}
 	return s
 }
+
+// country is what was typed, Macau before anything was.
+func country(typed string) string {
+	if typed == "" {
+		return "MO"
+	}
+	return typed
+}

@@ -66,7 +66,7 @@ func (w *world) setUp(ctx context.Context, p *person) error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.post(ctx, "/setup/storage", url.Values{"offsite_address": {w.nodeAddr()}, "offsite_code": {code}}); err != nil {
+	if _, err := p.post(ctx, "/setup/storage", url.Values{"offsite_address": {w.nodeAddr()}, "offsite_code": {code}, "country": {"MO"}}); err != nil {
 		return err
 	}
 	if err := w.makeKit(ctx, p, "/setup/kit/make"); err != nil {

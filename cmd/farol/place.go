@@ -55,22 +55,28 @@ func placeFlags(f *pflag.FlagSet) func(kind string) (appliance.PlaceConfig, erro
 }
 
 func placeAdd(o *options) *cobra.Command {
-	var kind, name, country, filing string
+	var kind, name string
+	var to appliance.Transfer
 	var place func(kind string) (appliance.PlaceConfig, error)
 	c := &cobra.Command{Use: "add", Short: "Take a storage place into use; it is filled in the background", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		in, err := place(kind)
 		if err != nil {
 			return err
 		}
-		in.Name, in.Country, in.Filing = name, country, filing
+		in.Name, in.Transfer = name, to
 		return ask(o, cmd, "place-add", in, nil)
 	}}
 	f := c.Flags()
 	f.StringVar(&kind, "kind", "", "dir, s3 or sftp")
 	place = placeFlags(f)
 	f.StringVar(&name, "name", "", "what people call it")
-	f.StringVar(&country, "country", "MO", "where the bytes lie; outside Macau --filing is needed")
-	f.StringVar(&filing, "filing", "", "number of the filing or approval that lets the copy leave Macau")
+	f.StringVar(&to.Country, "country", "MO", "where the bytes lie; outside Macau all of the following is needed")
+	f.StringVar(&to.Basis, "basis", "", "what lets them leave: consent, authorisation, or contract for the mainland")
+	f.StringVar(&to.City, "city", "", "mainland: a city of the Greater Bay Area, as zhuhai")
+	f.StringVar(&to.Filing, "filing", "", "number of the notification, authorisation or contract")
+	f.StringVar(&to.Filed, "filed", "", "day of the filing, as 2026-11-29")
+	f.StringVar(&to.Until, "until", "", "last day on which it holds")
+	f.StringVar(&to.Reviewer, "reviewer", "", "who looked at it")
 	return c
 }
 

@@ -84,7 +84,7 @@ func (a *Appliance) AddCopy(ctx context.Context, by string, n web.NewCopy) error
 	ctx, cancel := context.WithTimeout(ctx, 45*time.Second) // a server that does not answer
 	defer cancel()
 	_, err := a.AddPlace(ctx, by, replica.PlaceConfig{Kind: n.Kind, Name: n.Name, Path: n.Path, Host: n.Host, Bucket: n.Bucket, Region: n.Region, User: n.User, Secret: n.Secret,
-		HostKey: n.HostKey, CA: n.CA, Plain: n.Plain, Country: n.Country, Filing: n.Filing})
+		HostKey: n.HostKey, CA: n.CA, Plain: n.Plain, Transfer: n.Transfer})
 	return err
 }
 
@@ -220,7 +220,7 @@ func copyOf(c replica.PlaceConfig) web.Copy {
 	case "sftp":
 		where = c.User + "@" + c.Host + ":" + c.Path
 	}
-	return web.Copy{ID: c.ID, Name: c.Name, Kind: c.Kind, Where: where, Country: c.Country, Filing: c.Filing}
+	return web.Copy{ID: c.ID, Name: c.Name, Kind: c.Kind, Where: where, Transfer: c.Transfer}
 }
 
 // sameDisk reports folders that one broken disk takes both.
@@ -246,7 +246,7 @@ var troubles = []struct {
 	err error
 	id  string
 }{
-	{replica.ErrGone, "gone"}, {replica.ErrForeign, "foreign"}, {replica.ErrRetired, "retired"}, {replica.ErrHostKey, "hostkey"}, {replica.ErrLogin, "login"}, {replica.ErrKey, "key"}, {replica.ErrPlain, "plain"},
+	{replica.ErrGone, "gone"}, {replica.ErrForeign, "foreign"}, {replica.ErrRetired, "retired"}, {replica.ErrHostKey, "hostkey"}, {replica.ErrLogin, "login"}, {replica.ErrKey, "key"}, {replica.ErrPlain, "plain"}, {replica.ErrGate, "gate"},
 	{replica.ErrNodeFull, "full"}, {syscall.ENOSPC, "full"}, {replica.ErrDamaged, "damaged"}, {archive.ErrCorrupt, "source"}, {fs.ErrPermission, "denied"}, {syscall.EROFS, "denied"},
 }
 

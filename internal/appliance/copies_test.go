@@ -102,8 +102,8 @@ func TestTheConsoleAddsVerifiesAndRetiresPlaces(t *testing.T) {
 			t.Errorf("%+v: %v, want %s", n, err, id)
 		}
 	}
-	refused(web.NewCopy{Kind: "dir", Path: "nas", Country: "MO"}, "place.add.relative")
-	refused(web.NewCopy{Kind: "dir", Path: filepath.Join(cfg.ArchiveDir, "x"), Country: "MO"}, "place.add.inside")
+	refused(web.NewCopy{Kind: "dir", Path: "nas", Transfer: record.Transfer{Country: "MO"}}, "place.add.relative")
+	refused(web.NewCopy{Kind: "dir", Path: filepath.Join(cfg.ArchiveDir, "x"), Transfer: record.Transfer{Country: "MO"}}, "place.add.inside")
 	refused(web.NewCopy{Kind: "dir", Path: filepath.Join(dir, "absent"), Country: "MO"}, "place.add.gone")
 	refused(web.NewCopy{Kind: "dir", Path: dir, Country: "MO"}, "place.add.foreign")
 	refused(web.NewCopy{Kind: "dir", Path: dir, Country: "CN"}, "place.add.abroad")

@@ -59,7 +59,7 @@ func TestSharesOnPaperOpenTheArchiveAndEveryCopy(t *testing.T) {
 	if err := os.Mkdir(nas, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	id, err := a.AddPlace(t.Context(), "test", replica.PlaceConfig{Kind: "dir", Path: nas, Name: "NAS", Country: "MO"})
+	id, err := a.AddPlace(t.Context(), "test", replica.PlaceConfig{Kind: "dir", Path: nas, Name: "NAS", Transfer: Transfer{Country: "MO"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"farol/internal/audit"
 	"farol/internal/i18n"
+	"farol/internal/record"
 	"farol/internal/replica"
 	"farol/internal/settings"
 	"farol/internal/web"
@@ -33,8 +34,13 @@ func (a *Appliance) setSender(ctx context.Context, p replica.Peer) error {
 	if err != nil {
 		return err
 	}
+	transfer, err := a.settings.OffsiteTransfer(ctx)
+	if err != nil {
+		return err
+	}
 	s := replica.NewSender(c, a.log, nil)
 	s.SetLimit(replica.Limit(limit))
+	s.SetTransfer(transfer)
 	s.OnSuperseded(a.superseded)
 	a.mu.Lock()
 	a.sender = s
@@ -51,6 +57,45 @@ func (a *Appliance) LimitOffsite(ctx context.Context, l settings.OffsiteLimit) e
 		s.SetLimit(replica.Limit(l))
 	}
 	return nil
+}
+
+// TransferOffsite keeps where the node lies and what lets the bytes leave for it.
+// While that is incomplete nothing is sent.
+func (a *Appliance) TransferOffsite(ctx context.Context, by string, t record.Transfer) error {
+	if err := a.transferEntry(ctx, by, "node", t); err != nil {
+		return err
+	}
+	if err := a.settings.SetOffsiteTransfer(ctx, t); err != nil {
+		return err
+	}
+	if s := a.currentSender(); s != nil {
+		s.SetTransfer(t)
+	}
+	return nil
+}
+
+// TransferCopy does the same for a storage place.
+func (a *Appliance) TransferCopy(ctx context.Context, by, id string, t record.Transfer) error {
+	p := a.place(id)
+	if p == nil || p.Config().Retired {
+		return &i18n.Error{ID: "place.unknown"}
+	}
+	if err := a.transferEntry(ctx, by, "place/"+id, t); err != nil {
+		return err
+	}
+	cfg := p.Config()
+	cfg.Transfer = t
+	if err := a.keepPlace(ctx, cfg); err != nil {
+		return err
+	}
+	p.SetTransfer(t)
+	return nil
+}
+
+func (a *Appliance) transferEntry(ctx context.Context, by, object string, t record.Transfer) error {
+	_, err := a.audit.Append(context.WithoutCancel(ctx), audit.Event{Actor: by, Operation: "replication.policy.change", Object: object, Outcome: "ok",
+		Detail: map[string]string{"country": t.Country, "basis": t.Basis, "filing": t.Filing, "filed": t.Filed, "until": t.Until}})
+	return err
 }
 
 func (a *Appliance) currentSender() *replica.Sender {
@@ -153,7 +198,7 @@ func (a *Appliance) Offsite(ctx context.Context) web.Offsite {
 	o := web.Offsite{Set: true, Connected: st.Connected, Address: address, Lag: st.Lag, BehindBytes: st.Behind, LastAck: st.LastAck, CheckpointSize: st.Checkpoint, SlowKbit: st.SlowKbit, SlowUntil: st.SlowUntil}
 	if st.Err != nil {
 		o.Problem = "offsite.unreachable"
-		for id, target := range map[string]error{"offsite.superseded": replica.ErrSuperseded, "offsite.takingover": replica.ErrTakingOver, "offsite.stranger": replica.ErrStranger, "offsite.impostor": replica.ErrImpostor, "offsite.rolledback": replica.ErrRolledBack, "offsite.full": replica.ErrNodeFull, "offsite.conflict": replica.ErrConflict,
+		for id, target := range map[string]error{"offsite.superseded": replica.ErrSuperseded, "offsite.takingover": replica.ErrTakingOver, "offsite.stranger": replica.ErrStranger, "offsite.impostor": replica.ErrImpostor, "offsite.rolledback": replica.ErrRolledBack, "offsite.full": replica.ErrNodeFull, "offsite.conflict": replica.ErrConflict, "offsite.gate": replica.ErrGate,
 			"offsite.quota": replica.ErrQuota, "offsite.old": replica.ErrTooOld, "offsite.node.old": replica.ErrNodeTooOld} {
 			if errors.Is(st.Err, target) {
 				o.Problem = id

@@ -176,7 +176,7 @@ func (a *Appliance) halt(p *placeRun) {
 
 // allowedPlace refuses what would break the law or save nothing.
 func (a *Appliance) allowedPlace(cfg replica.PlaceConfig) error {
-	if cfg.Abroad() {
+	if len(cfg.Missing(time.Now())) > 0 {
 		return &i18n.Error{ID: "place.add.abroad", Err: errors.New("the bytes would leave Macau: Articles 19 and 20 of Law 8/2005 ask for a basis first")}
 	}
 	if cfg.Kind != "dir" {

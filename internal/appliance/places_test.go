@@ -58,7 +58,7 @@ func TestPlacesAreFilledMovedAndHeal(t *testing.T) {
 		if err := os.Mkdir(path, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		id, err := a.AddPlace(t.Context(), "test", replica.PlaceConfig{Kind: "dir", Path: path, Name: name, Country: "MO"})
+		id, err := a.AddPlace(t.Context(), "test", replica.PlaceConfig{Kind: "dir", Path: path, Name: name, Transfer: Transfer{Country: "MO"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func TestPlacesAreFilledMovedAndHeal(t *testing.T) {
 			}
 		}
 	}
-	if _, err := a.AddPlace(t.Context(), "test", replica.PlaceConfig{Kind: "dir", Path: dir, Country: "CN"}); err == nil || !strings.Contains(err.Error(), "Macau") {
+	if _, err := a.AddPlace(t.Context(), "test", replica.PlaceConfig{Kind: "dir", Path: dir, Transfer: Transfer{Country: "CN"}}); err == nil || !strings.Contains(err.Error(), "Macau") {
 		t.Fatalf("bytes may leave Macau: %v", err)
 	}
 	one := add("one")

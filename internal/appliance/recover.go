@@ -14,6 +14,7 @@ import (
 	"farol/internal/db"
 	"farol/internal/i18n"
 	"farol/internal/keys"
+	"farol/internal/record"
 	"farol/internal/replica"
 )
 
@@ -30,6 +31,9 @@ type Recovery struct {
 
 // PlaceConfig says where a further copy lies.
 type PlaceConfig = replica.PlaceConfig
+
+// Transfer says where a copy lies and what lets the bytes leave Macau.
+type Transfer = record.Transfer
 
 // Recover rebuilds an appliance whose disk is lost from the off-site node, or
 // from a storage place, and the recovery kit: the archive is fetched and adopted, the control database

@@ -57,7 +57,7 @@ func TestAfterARotationOnlyTheNewSharesOpenAnything(t *testing.T) {
 	defer func() { stop() }()
 	commitOne(t, a, "before")
 	keepSecret(t, a, "sealed before")
-	place := replica.PlaceConfig{Kind: "dir", Path: t.TempDir(), Name: "NAS", Country: "MO"}
+	place := replica.PlaceConfig{Kind: "dir", Path: t.TempDir(), Name: "NAS", Transfer: Transfer{Country: "MO"}}
 	if _, err := a.AddPlace(t.Context(), "test", place); err != nil {
 		t.Fatal(err)
 	}

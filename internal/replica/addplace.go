@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"farol/internal/record"
 )
 
 // PlaceConfig says where a further copy lies. It holds secrets: it is kept
@@ -31,8 +33,8 @@ type PlaceConfig struct {
 	Retired bool      `json:"retired,omitempty"`
 	Ended   time.Time `json:"ended,omitzero"`   // when it was retired
 	Erased  bool      `json:"erased,omitempty"` // and its files removed
-	Country string    `json:"country"`          // where the bytes lie: MO, or a law of its own applies
-	Filing  string    `json:"filing,omitempty"` // the approval that lets them leave Macau
+
+	record.Transfer // where the bytes lie, and what lets them leave Macau
 }
 
 // placeMark is the marker file: without it the place is not there.
@@ -59,9 +61,6 @@ func openTarget(cfg PlaceConfig) (target, error) {
 	}
 	return nil, fmt.Errorf("no storage place of kind %q", cfg.Kind)
 }
-
-// Abroad reports a place whose bytes would leave Macau without an approval.
-func (c PlaceConfig) Abroad() bool { return c.Country != "MO" && c.Filing == "" }
 
 // AddPlace makes a place for the archive, with a marker. A place that was made
 // for the same archive before is taken up again. It returns [ErrForeign] when

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"farol/internal/record"
 )
 
 // Place is one further copy of an archive and its audit log: every file of the
@@ -27,8 +29,9 @@ type Place struct {
 	log0   int64            // entries of the log
 	pos    int64            // in the put log
 
-	mu     sync.Mutex // guards below
-	status PlaceStatus
+	mu       sync.Mutex // guards below
+	status   PlaceStatus
+	transfer record.Transfer // in place of the one in cfg
 }
 
 // PlaceStatus is how a further copy stands.
@@ -52,13 +55,19 @@ func NewPlace(cfg PlaceConfig, log *slog.Logger, now func() time.Time) *Place {
 	if now == nil {
 		now = time.Now
 	}
-	p := &Place{cfg: cfg, log: log, now: now, wake: make(chan struct{}, 1)}
+	p := &Place{cfg: cfg, log: log, now: now, wake: make(chan struct{}, 1), transfer: cfg.Transfer}
 	p.status.State = "new"
 	return p
 }
 
 // Config is how the place was set up.
-func (p *Place) Config() PlaceConfig { return p.cfg }
+func (p *Place) Config() PlaceConfig {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	cfg := p.cfg
+	cfg.Transfer = p.transfer
+	return cfg
+}
 
 // Status is how the copy stands now.
 func (p *Place) Status() PlaceStatus {

@@ -98,6 +98,9 @@ func (p *Place) Sync(ctx context.Context, a *archive.Archive, l *audit.Log) erro
 }
 
 func (p *Place) sync(ctx context.Context, a *archive.Archive, l *audit.Log) error {
+	if err := p.gate(); err != nil {
+		return err
+	}
 	if err := p.open(ctx); err != nil {
 		return err
 	}

@@ -24,6 +24,9 @@ func (p *Place) Verify(ctx context.Context, a *archive.Archive, progress func(do
 	p.work.Lock()
 	defer p.work.Unlock()
 	fail := func(err error) (PlaceReport, error) { return r, fmt.Errorf("verify the copy: %w", err) }
+	if err := p.gate(); err != nil { // what differs is sent again
+		return fail(err)
+	}
 	if err := p.open(ctx); err != nil {
 		return fail(err)
 	}

@@ -30,9 +30,10 @@ type Sender struct {
 
 	superseded func(context.Context) // called whenever the node says so
 
-	mu     sync.Mutex // guards below
-	queue  []unsent   // journal bytes the node does not have, oldest first
-	status Status
+	mu       sync.Mutex // guards below
+	queue    []unsent   // journal bytes the node does not have, oldest first
+	status   Status
+	transfer record.Transfer
 
 	shipping sync.Mutex // guards a session's State while a journal overtakes a blob
 }
@@ -168,6 +169,9 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 	s.owed(a, &st)
 	same := false
 	for {
+		if err := s.gate(); err != nil {
+			return err
+		}
 		logged := l.Changed()
 		if err := s.blobs(ctx, a, &st); err != nil {
 			return err

@@ -39,6 +39,7 @@ var (
 	ErrLogin   = errors.New("the storage place does not accept the name or the secret")
 	ErrHostKey = errors.New("another server answers: its host key is not the one that was given")
 	ErrKey     = errors.New("a key or certificate cannot be read")
+	ErrGate    = errors.New("what lets the bytes leave Macau is incomplete or has lapsed")
 	ErrPlain   = errors.New("without TLS only a server on this machine is spoken to")
 )
 

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"farol/internal/record"
 )
 
 // OffsiteLimit is how fast data may be sent to the off-site node, and when.
@@ -35,4 +37,19 @@ func (s *Settings) SetOffsiteLimit(ctx context.Context, l OffsiteLimit) error {
 		return fmt.Errorf("write the limit: %w", err)
 	}
 	return s.Set(ctx, map[string]string{OffsiteLimited: string(b)})
+}
+
+// OffsiteTransfer reads where the node lies and what lets the bytes leave for it.
+func (s *Settings) OffsiteTransfer(ctx context.Context) (t record.Transfer, err error) {
+	_, err = s.GetJSON(ctx, OffsiteTransfer, &t)
+	return t, err
+}
+
+// SetOffsiteTransfer keeps it. Whoever sends has to be told.
+func (s *Settings) SetOffsiteTransfer(ctx context.Context, t record.Transfer) error {
+	b, err := json.Marshal(t)
+	if err != nil {
+		return fmt.Errorf("write where the node lies: %w", err)
+	}
+	return s.Set(ctx, map[string]string{OffsiteTransfer: string(b)})
 }

@@ -49,6 +49,7 @@ const (
 	OffsiteID        = "offsite.identity"   // sealed: our certificate and key, the node's certificate
 	Superseded       = "offsite.superseded" // RFC 3339 time: another appliance has taken over
 	OffsiteLimited   = "offsite.limit"      // JSON of OffsiteLimit
+	OffsiteTransfer  = "offsite.transfer"   // JSON of record.Transfer: where the node lies
 	SignInByDingTalk = "signin.dingtalk"    // "on": DingTalk may be an account's first factor
 	SelfService      = "self.service"       // "on": members may read what is their own
 	BackupPaused     = "backup.paused"

@@ -8,6 +8,7 @@ import (
 
 	"farol/internal/policy"
 	"farol/templates"
+	"farol/templates/ui"
 )
 
 func (s *Server) assurancePage(c echo.Context) templates.Assurance {
@@ -32,6 +33,7 @@ func (s *Server) assurancePage(c echo.Context) templates.Assurance {
 	p.Schedules = s.readingSchedules(c, p.Configure)
 	p.Kit = w.kitCheck(f.kit, f.root)
 	p.Limit = s.limitForm(c)
+	p.Place = s.nodePlace(c)
 	return p
 }
 
@@ -53,6 +55,7 @@ func (s *Server) assuranceOffsite(c echo.Context) error {
 	if len(problems) > 0 {
 		p := s.assurancePage(c)
 		p.Address, p.Code, p.AddrErr, p.CodeErr, p.Problems = address, code, addrErr, codeErr, problems
+		p.Country, p.CountryErr = c.FormValue("country"), ui.Wrong(problems, "country")
 		return render(c, http.StatusUnprocessableEntity, p)
 	}
 	return seeOther(c, "/assurance?done=offsite")

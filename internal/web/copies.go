@@ -3,7 +3,6 @@ package web
 import (
 	"errors"
 	"net/http"
-	"regexp"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -23,7 +22,7 @@ func (s *Server) copyPage(c echo.Context, n NewCopy) templates.CopyNew {
 		n.Kind = "dir"
 	}
 	p := templates.CopyNew{Shell: s.shell(c, w.t("places.add"), "/storage"), Kind: n.Kind, Errs: map[string]string{},
-		Form: templates.CopyForm{Name: n.Name, Path: n.Path, Host: n.Host, Bucket: n.Bucket, Region: n.Region, User: n.User, HostKey: n.HostKey, CA: n.CA, Plain: n.Plain, Country: or(n.Country, "MO"), Filing: n.Filing}}
+		Form: templates.CopyForm{Name: n.Name, Path: n.Path, Host: n.Host, Bucket: n.Bucket, Region: n.Region, User: n.User, HostKey: n.HostKey, CA: n.CA, Plain: n.Plain}, Law: w.transferForm(n.Transfer)}
 	for _, k := range []string{"dir", "s3", "sftp"} {
 		p.Kinds = append(p.Kinds, ui.Choice{Value: k, Label: w.t("places.kind." + k), On: k == n.Kind})
 	}
@@ -37,10 +36,8 @@ func (s *Server) copyForm(c echo.Context) error {
 func readCopy(c echo.Context) NewCopy {
 	v := func(n string) string { return strings.TrimSpace(c.FormValue(n)) }
 	return NewCopy{Kind: v("kind"), Name: v("name"), Path: v("path"), Host: v("host"), Bucket: v("bucket"), Region: v("region"), User: v("user"), Secret: v("secret"), HostKey: v("host_key"), CA: v("ca"),
-		Plain: v("plain") == "1", Country: strings.ToUpper(v("country")), Filing: v("filing")}
+		Plain: v("plain") == "1", Transfer: readTransfer(c)}
 }
-
-var countryCode = regexp.MustCompile(`^[A-Z]{2}$`)
 
 // missing are the fields that must be typed, with what is wrong with them.
 func (n NewCopy) missing(w words) []ui.Problem {
@@ -70,13 +67,7 @@ func (n NewCopy) missing(w words) []ui.Problem {
 	default:
 		out = append(out, ui.Problem{Text: w.t("places.need.kind")})
 	}
-	switch {
-	case !countryCode.MatchString(n.Country):
-		out = append(out, ui.Problem{Field: "country", Text: w.t("places.need.country")})
-	case n.Country != "MO" && n.Filing == "":
-		out = append(out, ui.Problem{Field: "filing", Text: w.t("place.add.abroad")})
-	}
-	return out
+	return append(out, w.transferMissing(n.Transfer)...)
 }
 
 // addFields is which field a refusal of the machine's speaks of.
@@ -114,6 +105,7 @@ func (s *Server) copyAdd(c echo.Context) error {
 		for _, x := range problems {
 			p.Errs[x.Field] = x.Text
 		}
+		p.Law.Errs = p.Errs
 		return render(c, http.StatusUnprocessableEntity, p)
 	}
 	s.stale()

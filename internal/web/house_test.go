@@ -137,6 +137,18 @@ func (m *machine) LimitOffsite(ctx context.Context, l settings.OffsiteLimit) err
 	m.limit = l
 	return m.h.d.Settings.SetOffsiteLimit(ctx, l)
 }
+func (m *machine) TransferOffsite(ctx context.Context, by string, t record.Transfer) error {
+	return m.h.d.Settings.SetOffsiteTransfer(ctx, t)
+}
+func (m *machine) TransferCopy(_ context.Context, by, id string, t record.Transfer) error {
+	for i := range m.copies {
+		if m.copies[i].ID == id {
+			m.copies[i].Transfer = t
+			return nil
+		}
+	}
+	return &i18n.Error{ID: "place.unknown"}
+}
 func (m *machine) Offsite(context.Context) Offsite { return m.offsite }
 func (m *machine) Kit(_ context.Context, _ string, n, k int) ([]keys.Share, error) {
 	if k < 2 || k > n {

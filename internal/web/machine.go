@@ -29,6 +29,11 @@ type Machine interface {
 	Enrol(ctx context.Context, address, code string) error // the off-site node
 	Offsite(ctx context.Context) Offsite
 	LimitOffsite(ctx context.Context, l settings.OffsiteLimit) error // from now on
+	// TransferOffsite keeps where the node lies and what lets the bytes leave
+	// Macau for it; TransferCopy the same of a further copy. While something is
+	// missing nothing is sent there.
+	TransferOffsite(ctx context.Context, by string, t record.Transfer) error
+	TransferCopy(ctx context.Context, by, id string, t record.Transfer) error
 	// Kit splits the root key into n shares of which any k open it. They are
 	// shown once; the kit counts only after ConfirmKit.
 	Kit(ctx context.Context, by string, n, k int) ([]keys.Share, error)
@@ -182,22 +187,22 @@ type NewCopy struct {
 	Host, Bucket, Region, User string
 	Secret, HostKey, CA        string
 	Plain                      bool
-	Country, Filing            string
+	record.Transfer
 }
 
 // Copy is a further copy of the archive as people may see it: no secret.
 type Copy struct {
 	ID, Name, Kind, Where string
-	Country, Filing       string
-	State                 string // new, filling, current, waiting, retired
-	Done, Total           int64
-	Free, Size            int64 // of its disk, 0 where nobody says
-	Answer, Whole         time.Time
-	Verified              time.Time
-	VerifiedFiles         int64
-	VerifiedDamaged       int
-	SameDisk              bool   // as the archive
-	Problem               string // message id; ".advice" says what to do
+	record.Transfer
+	State           string // new, filling, current, waiting, retired
+	Done, Total     int64
+	Free, Size      int64 // of its disk, 0 where nobody says
+	Answer, Whole   time.Time
+	Verified        time.Time
+	VerifiedFiles   int64
+	VerifiedDamaged int
+	SameDisk        bool   // as the archive
+	Problem         string // message id; ".advice" says what to do
 
 	Work                string // verify, retire, "" nothing
 	WorkDone, WorkTotal int64

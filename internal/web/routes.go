@@ -14,7 +14,7 @@ import (
 //	POST /setup/dingtalk  region=china|international|custom base_url client_id client_secret
 //	GET  /setup/dingtalk/consent                          303 to DingTalk, back at /setup/dingtalk/callback
 //	POST /setup/scope     include=<dept>:<kind>… or all=1
-//	POST /setup/storage   offsite_address offsite_code    both empty = skip
+//	POST /setup/storage   offsite_address offsite_code country   first two empty = skip
 //	POST /setup/kit/make  n k                             200 with the shares, once
 //	POST /setup/kit       share…
 //	POST /kit/rotate      n k      200 with the shares of a new root key, once   GET /kit/locks
@@ -36,7 +36,8 @@ import (
 //	POST /purpose         purpose title basis next, or matter next   POST /matters/<number>/close
 //	POST /scope           include… save=1, or include… toggle=<dept>:<kind>
 //	POST /backup/start    mode=full|incremental           POST /backup/cancel, /backup/pause paused=0|1
-//	POST /storage/add     kind=dir|s3|sftp name path host bucket region user secret host_key ca plain=1 country filing
+//	POST /storage/add     kind=dir|s3|sftp name path host bucket region user secret host_key ca plain=1, and where it lies:
+//	POST /storage/<id>/transfer, /assurance/transfer  country basis city filing filed until reviewer
 //	POST /storage/<id>/verify, /storage/<id>/retire files=keep|erase|forget
 //	GET  /points          page, or all daily weekly monthly from to: a preview of these rules
 //	POST /points/rules    all daily weekly monthly from to   POST /points/<id>/hold reason, /points/<id>/unhold
@@ -183,6 +184,8 @@ func (s *Server) routes() []route {
 		{"GET", "/storage/add", s.copyForm, configure.andFresh()},
 		{"POST", "/storage/add", s.copyAdd, configure.andFresh()},
 		{"POST", "/storage/:id/verify", s.copyVerify, configure},
+		{"GET", "/storage/:id/transfer", s.copyTransfer, configure},
+		{"POST", "/storage/:id/transfer", s.copyTransferKeep, configure.andFresh()},
 		{"GET", "/storage/:id/retire", s.retireForm, configure},
 		{"POST", "/storage/:id/retire", s.copyRetire, configure.andFresh()},
 		{"GET", "/events/backup", s.backupEvents, operate},
@@ -269,6 +272,8 @@ func (s *Server) routes() []route {
 		{"POST", "/assurance/verify", s.assuranceVerify, operate},
 		{"POST", "/assurance/offsite", s.assuranceOffsite, configure.andFresh()},
 		{"POST", "/assurance/limit", s.assuranceLimit, configure.andFresh()},
+		{"GET", "/assurance/transfer", s.nodeTransfer, configure},
+		{"POST", "/assurance/transfer", s.nodeTransferKeep, configure.andFresh()},
 		{"POST", "/assurance/schedule", s.assuranceSchedule, configure.andFresh()},
 	}
 }

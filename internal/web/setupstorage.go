@@ -46,6 +46,7 @@ func (s *Server) storage(c echo.Context) error {
 		if problems, addr, cd := s.enrol(c, address, code); len(problems) > 0 {
 			p := s.storagePage(c)
 			p.Problems, p.Address, p.Code, p.AddrErr, p.CodeErr = problems, address, code, addr, cd
+			p.Country, p.CountryErr = c.FormValue("country"), ui.Wrong(problems, "country")
 			return render(c, http.StatusUnprocessableEntity, p)
 		}
 	}
@@ -66,8 +67,16 @@ func (s *Server) enrol(c echo.Context, address, code string) (problems []ui.Prob
 		codeErr = w.t("setup.storage.nocode")
 		problems = append(problems, ui.Problem{Field: "offsite_code", Text: codeErr})
 	}
+	t := readTransfer(c)
+	if len(t.Country) != 2 {
+		problems = append(problems, ui.Problem{Field: "country", Text: w.t("places.need.country")})
+	}
 	if len(problems) > 0 {
 		return problems, addrErr, codeErr
+	}
+	// First: of a node abroad nothing is sent before the rest is given.
+	if err := s.d.Machine.TransferOffsite(c.Request().Context(), visitOf(c).session.User.Name, t); err != nil {
+		return []ui.Problem{{Field: "country", Text: s.broken(c, "transfer", err).Broken}}, "", ""
 	}
 	if err := s.d.Machine.Enrol(c.Request().Context(), address, code); err != nil {
 		text, ok := said(err, w.l)

@@ -115,10 +115,7 @@ func (w words) copyCard(x Copy) templates.CopyCard {
 			verified = w.t("places.verified.healed", "when", w.moment(x.Verified).Text, "n", w.n(int64(x.VerifiedDamaged)))
 		}
 	}
-	country := w.t("places.macau")
-	if x.Country != "MO" {
-		country = w.t("places.abroad", "country", x.Country, "filing", x.Filing)
-	}
+	country := w.transfer(x.Transfer)
 	c.Pairs = []templates.Pair{{Label: w.t("places.held"), Value: held}, {Label: w.t("places.lag"), Value: lag}, {Label: w.t("places.answer"), Value: w.moment(x.Answer).Text}, {Label: w.t("places.verified"), Value: verified}}
 	if x.Size > 0 {
 		c.Pairs = append(c.Pairs, templates.Pair{Label: w.t("places.room"), Value: w.t("setup.storage.place", "free", w.l.Size(x.Free), "total", w.l.Size(x.Size))})

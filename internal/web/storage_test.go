@@ -7,6 +7,7 @@ import (
 
 	"farol/internal/growth"
 	"farol/internal/i18n"
+	"farol/internal/record"
 )
 
 // owned is a finished house with its owner signed in.
@@ -23,8 +24,8 @@ func owned(t *testing.T) (*house, *visitor) {
 func TestAVanishedPlaceIsShownAsGoneAndNotAsEmpty(t *testing.T) {
 	h, v := owned(t)
 	now := h.clock.now()
-	h.mach.copies = []Copy{{ID: "a1", Name: "機房", Kind: "dir", Where: "/mnt/nas", State: "waiting", Problem: "place.gone", Total: 1000, Whole: now.Add(-50 * time.Hour), Country: "MO"},
-		{ID: "b2", Kind: "s3", Where: "s3/x", State: "filling", Done: 250, Total: 1000, Country: "HK", Filing: "F-7"},
+	h.mach.copies = []Copy{{ID: "a1", Name: "機房", Kind: "dir", Where: "/mnt/nas", State: "waiting", Problem: "place.gone", Total: 1000, Whole: now.Add(-50 * time.Hour), Transfer: record.Transfer{Country: "MO"}},
+		{ID: "b2", Kind: "s3", Where: "s3/x", State: "filling", Done: 250, Total: 1000, Transfer: record.Transfer{Country: "HK", Basis: "authorisation", Filing: "F-7", Filed: "2026-01-01", Until: "2099-01-01", Reviewer: "lei"}},
 		{ID: "c3", Kind: "dir", Where: "/mnt/old", State: "retired", Ended: now, Erased: true}}
 	h.mach.health.Outlook = growth.Outlook{State: growth.Until, Left: 1370 * 24 * time.Hour, PerDay: 5e9, Days: 90}
 	v.get("/storage").wants(t, 200, "不見了，並非清空", "沒有被當作清空", "2 天 2 小時", "約 3 年 9 個月後寫滿", `value="25"`, "F-7", "檔案已刪除", `hx-get="/storage"`).lacks(t, `"/storage/c3/retire"`)
@@ -74,7 +75,7 @@ func TestAPlaceIsAddedWholeOrNotAtAllAndItsSecretIsNeverShown(t *testing.T) {
 
 func TestRetiringSaysWhatItMeansAndRefusesTheOnlyCopy(t *testing.T) {
 	h, v := owned(t)
-	h.mach.copies = []Copy{{ID: "a1", Name: "機房", Kind: "dir", State: "current", Country: "MO"}, {ID: "b2", Name: "外置", Kind: "dir", State: "waiting", Problem: "place.gone", Country: "MO"}, {ID: "c3", Kind: "dir", State: "retired"}}
+	h.mach.copies = []Copy{{ID: "a1", Name: "機房", Kind: "dir", State: "current", Transfer: record.Transfer{Country: "MO"}}, {ID: "b2", Name: "外置", Kind: "dir", State: "waiting", Problem: "place.gone", Transfer: record.Transfer{Country: "MO"}}, {ID: "c3", Kind: "dir", State: "retired"}}
 	v.get("/storage/a1/retire").wants(t, 200, "先證明另一份副本此刻齊全", `value="erase"`).lacks(t, `value="forget"`)
 	v.get("/storage/b2/retire").wants(t, 200, `value="forget"`).lacks(t, `value="erase"`)
 	v.get("/storage/c3/retire").wants(t, 404)

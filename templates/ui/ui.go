@@ -63,6 +63,16 @@ type Moment struct{ ISO, UTC, Text string }
 // Problem is one thing that a form was refused for.
 type Problem struct{ Field, Text string }
 
+// Wrong is what is wrong with a field, "" for nothing.
+func Wrong(of []Problem, field string) string {
+	for _, p := range of {
+		if p.Field == field {
+			return p.Text
+		}
+	}
+	return ""
+}
+
 // Link is a word that leads somewhere.
 type Link struct{ Label, Href string }
 
