@@ -104,10 +104,10 @@ func TestTheConsoleAddsVerifiesAndRetiresPlaces(t *testing.T) {
 	}
 	refused(web.NewCopy{Kind: "dir", Path: "nas", Transfer: record.Transfer{Country: "MO"}}, "place.add.relative")
 	refused(web.NewCopy{Kind: "dir", Path: filepath.Join(cfg.ArchiveDir, "x"), Transfer: record.Transfer{Country: "MO"}}, "place.add.inside")
-	refused(web.NewCopy{Kind: "dir", Path: filepath.Join(dir, "absent"), Country: "MO"}, "place.add.gone")
-	refused(web.NewCopy{Kind: "dir", Path: dir, Country: "MO"}, "place.add.foreign")
-	refused(web.NewCopy{Kind: "dir", Path: dir, Country: "CN"}, "place.add.abroad")
-	refused(web.NewCopy{Kind: "sftp", Path: "/x", Host: "127.0.0.1:1", HostKey: "nonsense", Secret: "s", Country: "MO"}, "place.add.key")
+	refused(web.NewCopy{Kind: "dir", Path: filepath.Join(dir, "absent"), Transfer: record.Transfer{Country: "MO"}}, "place.add.gone")
+	refused(web.NewCopy{Kind: "dir", Path: dir, Transfer: record.Transfer{Country: "MO"}}, "place.add.foreign")
+	refused(web.NewCopy{Kind: "dir", Path: dir, Transfer: record.Transfer{Country: "CN"}}, "place.add.abroad")
+	refused(web.NewCopy{Kind: "sftp", Path: "/x", Host: "127.0.0.1:1", HostKey: "nonsense", Secret: "s", Transfer: record.Transfer{Country: "MO"}}, "place.add.key")
 	if cs, err := a.Copies(t.Context()); err != nil || len(cs) > 0 {
 		t.Fatalf("a refused place stays: %+v %v", cs, err)
 	}
@@ -115,7 +115,7 @@ func TestTheConsoleAddsVerifiesAndRetiresPlaces(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.AddCopy(t.Context(), "maria", web.NewCopy{Kind: "dir", Path: filepath.Join(dir, name), Name: name, Secret: "hush-hush", Country: "MO"}); err != nil {
+		if err := a.AddCopy(t.Context(), "maria", web.NewCopy{Kind: "dir", Path: filepath.Join(dir, name), Name: name, Secret: "hush-hush", Transfer: record.Transfer{Country: "MO"}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -132,7 +132,7 @@ func TestTheConsoleAddsVerifiesAndRetiresPlaces(t *testing.T) {
 	eventually(t, "verified", func() bool { c := copyNamed(t, a, "one"); return c.Work == "" && !c.Verified.IsZero() })
 
 	// added again, as after a new secret: one place with the new settings
-	if err := a.AddCopy(t.Context(), "maria", web.NewCopy{Kind: "dir", Path: filepath.Join(dir, "two"), Name: "two", Secret: "newer", Country: "MO"}); err != nil {
+	if err := a.AddCopy(t.Context(), "maria", web.NewCopy{Kind: "dir", Path: filepath.Join(dir, "two"), Name: "two", Secret: "newer", Transfer: record.Transfer{Country: "MO"}}); err != nil {
 		t.Fatal(err)
 	}
 	if cs, err := a.Copies(t.Context()); err != nil || len(cs) != 2 || a.place(two.ID) == nil || a.place(two.ID).Config().Secret != "newer" {
