@@ -124,12 +124,11 @@ func (n *Node) Serve(ctx context.Context, ln net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	running := &running{h: n.handler()}
 	var listening sync.WaitGroup
-	defer func() { cancel(); running.end(); listening.Wait() }()
 	srv := &http.Server{Handler: running, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Minute, IdleTimeout: 2 * time.Minute,
 		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{n.cert}, ClientAuth: tls.RequestClientCert},
 		ErrorLog:  slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
-	defer stop()
+	defer func() { stop(); cancel(); srv.Close(); running.end(); listening.Wait() }()
 	listening.Go(func() { n.listen(ctx) })
 	if err := srv.ServeTLS(ln, "", ""); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve node: %w", err)

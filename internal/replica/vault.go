@@ -22,7 +22,8 @@ import (
 // vault is what the node holds of one archive. Every method returns after its
 // bytes are on disk.
 type vault struct {
-	dir string
+	dir   string
+	fault func(step, path string) error // asked before each change of a file when set: its error stands for the disk's
 
 	mu      sync.Mutex // one writer
 	about   about
@@ -111,7 +112,18 @@ func openVault(dir string) (*vault, error) {
 	return v, v.loadContact()
 }
 
+// step is where a disk may fail.
+func (v *vault) step(name, path string) error {
+	if v.fault == nil {
+		return nil
+	}
+	return v.fault(name, path)
+}
+
 func (v *vault) save() error {
+	if err := v.step("save", v.dir); err != nil {
+		return full(err)
+	}
 	b, err := json.MarshalIndent(v.about, "", "  ")
 	if err != nil {
 		return err
@@ -127,18 +139,13 @@ func (v *vault) appendJournal(name string, off int64, b []byte) (int64, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	path := filepath.Join(v.dir, "journal", name)
-	have, known := v.journal[name]
+	have := v.journal[name]
 	if off > have || off < 0 {
 		return have, fmt.Errorf("journal ends at %d, bytes are for %d: %w", have, off, ErrConflict)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return have, full(err)
-	}
-	defer f.Close()
 	if overlap := min(have-off, int64(len(b))); overlap > 0 {
-		old := make([]byte, overlap)
-		if _, err := f.ReadAt(old, off); err != nil {
+		old, err := readPart(path, off, overlap)
+		if err != nil {
 			return have, err
 		}
 		if !bytes.Equal(old, b[:overlap]) {
@@ -152,16 +159,8 @@ func (v *vault) appendJournal(name string, off int64, b []byte) (int64, error) {
 	if err := v.room(int64(len(b))); err != nil {
 		return have, err
 	}
-	if _, err := f.WriteAt(b, have); err != nil {
-		return have, errors.Join(full(err), f.Truncate(have))
-	}
-	if err := f.Sync(); err != nil {
-		return have, full(err)
-	}
-	if !known {
-		if err := syncDir(filepath.Dir(path)); err != nil {
-			return have, err
-		}
+	if err := v.grow(path, have, b); err != nil {
+		return have, err
 	}
 	v.journal[name] = have + int64(len(b))
 	v.used += int64(len(b))
@@ -184,8 +183,10 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32)
 	tmp := f.Name()
 	came := &arriving{r: r, v: v}
 	defer came.done()
-	_, err = io.Copy(io.MultiWriter(f, h), came)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err = v.step("write", tmp); err == nil {
+		_, err = io.Copy(io.MultiWriter(f, h), came)
+	}
+	if err = errors.Join(err, v.step("sync", tmp), f.Sync(), f.Close()); err != nil {
 		return errors.Join(full(err), os.Remove(tmp))
 	}
 	if record.Hash(h.Sum(nil)) != sum {

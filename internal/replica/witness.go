@@ -80,19 +80,11 @@ func (v *vault) appendEntries(from int64, entries [][]byte) (int64, error) {
 		binary.Write(&buf, binary.BigEndian, uint32(len(e)))
 		buf.Write(e)
 	}
-	f, err := os.OpenFile(v.entriesPath(), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return v.entries, full(err)
-	}
-	defer f.Close()
 	if err := v.room(int64(buf.Len())); err != nil {
 		return v.entries, err
 	}
-	if _, err := f.WriteAt(buf.Bytes(), v.entEnd); err != nil {
-		return v.entries, errors.Join(full(err), f.Truncate(v.entEnd))
-	}
-	if err := f.Sync(); err != nil {
-		return v.entries, full(err)
+	if err := v.grow(v.entriesPath(), v.entEnd, buf.Bytes()); err != nil {
+		return v.entries, err
 	}
 	v.entEnd += int64(buf.Len())
 	v.used += int64(buf.Len())
@@ -136,6 +128,9 @@ func (v *vault) cosign(checkpoint []byte, proof []tlog.Hash, signer note.Signer)
 	signed, err := note.Sign(n, signer)
 	if err != nil {
 		return nil, fmt.Errorf("cosign: %w", err)
+	}
+	if err := v.step("witness", path); err != nil {
+		return nil, full(err)
 	}
 	return signed, replaceFile(path, signed)
 }
