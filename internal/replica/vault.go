@@ -228,8 +228,13 @@ func (v *vault) setPutPos(epoch uint32, pos int64) error {
 	if epoch == v.about.Epoch && pos <= v.about.PutPos {
 		return nil
 	}
+	was := v.about
 	v.about.Epoch, v.about.PutPos = epoch, pos
-	return v.save()
+	if err := v.save(); err != nil {
+		v.about = was // it is told as held: only what is on disk
+		return err
+	}
+	return nil
 }
 
 func (v *vault) state() State {
