@@ -199,23 +199,49 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32)
 	defer leave()
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	var kept string
 	if old, err := fileHash(path); err == nil {
-		if old == sum {
-			return os.Remove(tmp)
+		if old == sum { // its name may be on disk only now, if that failed before
+			return errors.Join(os.Remove(tmp), v.syncBlobs())
 		}
 		if !mutable(name) {
 			return errors.Join(ErrConflict, os.Remove(tmp))
 		}
-		if err := os.Rename(path, path+"@"+strconv.FormatInt(time.Now().UnixNano(), 36)); err != nil {
-			return err
+		kept = path + "@" + strconv.FormatInt(time.Now().UnixNano(), 36)
+		if err := v.keep(path, kept); err != nil {
+			return errors.Join(full(err), os.Remove(tmp))
 		}
 	}
+	if err := v.step("rename", path); err != nil {
+		return errors.Join(err, os.Remove(tmp), os.RemoveAll(kept))
+	}
 	if err := os.Rename(tmp, path); err != nil {
-		return err
+		return errors.Join(err, os.Remove(tmp), os.RemoveAll(kept))
 	}
 	v.blobs++
 	v.used += came.n
-	return syncDir(filepath.Dir(path))
+	return v.syncBlobs()
+}
+
+// keep gives the version of a blob that is about to be replaced a name of its
+// own: at no moment is there none under its true one.
+func (v *vault) keep(path, as string) error {
+	if err := v.step("link", path); err == nil && os.Link(path, as) == nil {
+		return nil
+	}
+	b, err := os.ReadFile(path) // a file system without links; these are small
+	if err != nil {
+		return err
+	}
+	return replaceFile(as, b)
+}
+
+func (v *vault) syncBlobs() error {
+	dir := filepath.Join(v.dir, "blobs")
+	if err := v.step("syncdir", dir); err != nil {
+		return err
+	}
+	return syncDir(dir)
 }
 
 // putPos notes up to which put-log position the blobs are held.
