@@ -107,20 +107,20 @@ func TestTheNodeKeepsWhatItAcknowledged(t *testing.T) {
 		}
 	}
 	blob := []byte("sealed")
-	if err := c.blob(ctx, "p01", record.HashOf(blob), blob, nil); err != nil {
+	if err := c.blob(ctx, "p01", record.HashOf(blob), blob, putAt{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.blob(ctx, "p01", record.HashOf(blob), blob, nil); err != nil {
+	if err := c.blob(ctx, "p01", record.HashOf(blob), blob, putAt{}, nil); err != nil {
 		t.Fatalf("the same blob again: %v", err)
 	}
-	if err := c.blob(ctx, "p01", record.HashOf([]byte("other")), []byte("other"), nil); !errors.Is(err, ErrConflict) {
+	if err := c.blob(ctx, "p01", record.HashOf([]byte("other")), []byte("other"), putAt{}, nil); !errors.Is(err, ErrConflict) {
 		t.Fatalf("overwritten: %v", err)
 	}
-	if err := c.blob(ctx, "p02", record.HashOf(blob), []byte("damaged on the way"), nil); err == nil {
+	if err := c.blob(ctx, "p02", record.HashOf(blob), []byte("damaged on the way"), putAt{}, nil); err == nil {
 		t.Fatal("damaged bytes were taken")
 	}
 	for _, name := range []string{"..", "../x", "a/../../b", "x.tmp", ""} {
-		if err := c.blob(ctx, name, record.HashOf(blob), blob, nil); err == nil {
+		if err := c.blob(ctx, name, record.HashOf(blob), blob, putAt{}, nil); err == nil {
 			t.Errorf("the name %q was taken", name)
 		}
 	}

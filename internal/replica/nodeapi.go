@@ -120,7 +120,7 @@ func (n *Node) putBlob(w http.ResponseWriter, r *http.Request, v *vault) error {
 	if err := sum.UnmarshalText([]byte(r.Header.Get("X-SHA256"))); err != nil {
 		return ErrConflict
 	}
-	if err := v.putBlob(r.PathValue("name"), sum, r.Body, v.clientOf(r).Epoch); err != nil {
+	if err := v.putBlob(r.PathValue("name"), sum, r.Body, v.clientOf(r).Epoch, putAtOf(r.Header)); err != nil {
 		return err
 	}
 	return writeJSON(w, true)

@@ -46,7 +46,8 @@ type about struct {
 	PutPos  int64               `json:"put_pos"`
 	Epoch   uint32              `json:"put_epoch"`
 	Made    time.Time           `json:"made"`
-	Quota   int64               `json:"quota,omitempty"` // bytes, written by the node's operator; 0 = the node's
+	Quota   int64               `json:"quota,omitempty"`   // bytes, written by the node's operator; 0 = the node's
+	Mutable map[string]putAt    `json:"mutable,omitempty"` // name → of which put is the version held
 }
 
 type clientOf struct {
@@ -120,6 +121,16 @@ func (v *vault) step(name, path string) error {
 	return v.fault(name, path)
 }
 
+// saveOr goes back to what was when it cannot be saved: what is told as held is
+// on disk.
+func (v *vault) saveOr(was about) error {
+	err := v.save()
+	if err != nil {
+		v.about = was
+	}
+	return err
+}
+
 func (v *vault) save() error {
 	if err := v.step("save", v.dir); err != nil {
 		return full(err)
@@ -168,8 +179,8 @@ func (v *vault) appendJournal(name string, off int64, b []byte) (int64, error) {
 }
 
 // putBlob takes a blob once. The few names that kopia overwrites are kept in
-// every version.
-func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32) error {
+// every version; at says which of them is the newest.
+func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32, at putAt) error {
 	if deep, _ := Deep(name); !blobName.MatchString(name) || strings.HasSuffix(name, ".tmp") || !filepath.IsLocal(deep) {
 		return ErrUnknown
 	}
@@ -199,8 +210,20 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32)
 	defer leave()
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if mutable(name) {
+		if at.before(v.about.Mutable[name]) {
+			return os.Remove(tmp) // it comes late: a newer version is held
+		}
+		if err := v.setPutAt(name, at); err != nil {
+			return errors.Join(err, os.Remove(tmp))
+		}
+	}
 	var kept string
-	if old, err := fileHash(path); err == nil {
+	old, err := fileHash(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	if err == nil {
 		if old == sum { // its name may be on disk only now, if that failed before
 			return errors.Join(os.Remove(tmp), v.syncBlobs())
 		}
@@ -256,11 +279,7 @@ func (v *vault) setPutPos(epoch uint32, pos int64) error {
 	}
 	was := v.about
 	v.about.Epoch, v.about.PutPos = epoch, pos
-	if err := v.save(); err != nil {
-		v.about = was // it is told as held: only what is on disk
-		return err
-	}
-	return nil
+	return v.saveOr(was)
 }
 
 func (v *vault) state() State {
