@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -92,10 +93,15 @@ func (v *vault) appendEntries(from int64, entries [][]byte) (int64, error) {
 	return v.entries, nil
 }
 
-// cosign checks that a checkpoint extends the last one and signs it.
-func (v *vault) cosign(checkpoint []byte, proof []tlog.Hash, signer note.Signer) ([]byte, error) {
+// cosign checks that a checkpoint extends the last one and signs it. It does
+// nothing for who has gone meanwhile: they have sent a later one since, beside
+// which this one would look like a log that was set back.
+func (v *vault) cosign(ctx context.Context, checkpoint []byte, proof []tlog.Hash, signer note.Signer) ([]byte, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("cosign: %w", err)
+	}
 	key, err := note.NewVerifier(v.about.LogKey)
 	if err != nil {
 		return nil, fmt.Errorf("read the log's key: %w", err)
