@@ -30,6 +30,15 @@ func replaceFile(path string, b []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
+// syncFile makes sure of the bytes that a process left which did not end well.
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -85,6 +85,9 @@ func openVault(dir string) (*vault, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open vault: %w", err)
 		}
+		if err := syncFile(filepath.Join(dir, "journal", f.Name())); err != nil {
+			return nil, fmt.Errorf("open vault: %w", err)
+		}
 		v.journal[f.Name()] = info.Size()
 		v.used += info.Size()
 	}
@@ -110,6 +113,11 @@ func openVault(dir string) (*vault, error) {
 		return nil, err
 	}
 	v.used += v.entEnd
+	for _, d := range []string{"journal", "blobs", "log"} { // names, too, are told as held from now on
+		if err := syncDir(filepath.Join(dir, d)); err != nil {
+			return nil, fmt.Errorf("open vault: %w", err)
+		}
+	}
 	return v, v.loadContact()
 }
 
@@ -243,6 +251,8 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32,
 	}
 	v.blobs++
 	v.used += came.n
+	v.coming -= came.n // not twice, or who comes beside it is refused for nothing
+	came.n = 0
 	return v.syncBlobs()
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -31,8 +32,10 @@ func (v *vault) countEntries() error {
 		return fmt.Errorf("open vault: %w", err)
 	}
 	for {
-		if _, err := f.ReadAt(head[:], v.entEnd); err != nil {
+		if _, err := f.ReadAt(head[:], v.entEnd); err == io.EOF {
 			break
+		} else if err != nil { // a bad sector is no end: nothing may be cut off for it
+			return fmt.Errorf("count the log's entries: %w", err)
 		}
 		n := int64(binary.BigEndian.Uint32(head[:]))
 		if n == 0 || v.entEnd+4+n > info.Size() {
@@ -41,7 +44,7 @@ func (v *vault) countEntries() error {
 		v.entEnd += 4 + n
 		v.entries++
 	}
-	return f.Truncate(v.entEnd)
+	return errors.Join(f.Truncate(v.entEnd), f.Sync())
 }
 
 func (v *vault) entriesPath() string { return filepath.Join(v.dir, "log", "entries.log") }
@@ -56,6 +59,7 @@ func (v *vault) renewLog(key string, now time.Time) error {
 	if err := os.MkdirAll(log, 0o700); err != nil {
 		return fmt.Errorf("begin another log: %w", err)
 	}
+	v.used -= v.entEnd // as after a restart: what is kept aside does not count
 	v.about.LogKey, v.entries, v.entEnd = key, 0, 0
 	return syncDir(v.dir)
 }
