@@ -32,6 +32,12 @@ func startNode(t testing.TB, dir string) (*Node, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	addr, _ := serve(t, n)
+	return n, addr
+}
+
+func serve(t testing.TB, n *Node) (addr string, stop func()) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -39,8 +45,9 @@ func startNode(t testing.TB, dir string) (*Node, string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); n.Serve(ctx, ln) }()
-	t.Cleanup(func() { cancel(); <-done })
-	return n, "https://" + ln.Addr().String()
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	return "https://" + ln.Addr().String(), stop
 }
 
 func newLog(t testing.TB, dir string) (*audit.Log, string) {

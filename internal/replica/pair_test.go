@@ -30,14 +30,19 @@ type pair struct {
 	logKey string
 	logDir string
 	arch   string // folder of the archive
+
+	stopNode func()
 }
 
 func newPair(t testing.TB) *pair {
 	t.Helper()
 	p := &pair{t: t, dir: filepath.Join(t.TempDir(), "node"), logDir: t.TempDir(), arch: filepath.Join(t.TempDir(), "a")}
-	p.node, p.addr = startNode(t, p.dir)
-	p.log, p.logKey = newLog(t, p.logDir)
 	var err error
+	if p.node, err = OpenNode(p.dir, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	p.addr, p.stopNode = serve(t, p.node)
+	p.log, p.logKey = newLog(t, p.logDir)
 	if p.root, err = keys.New(); err != nil {
 		t.Fatal(err)
 	}
