@@ -355,4 +355,3 @@ func (c *cuts) sameCheckpoint() {
 		c.t.Errorf("the checkpoint here\n%s\nthere\n%s", here, there)
 	}
 }
-
