@@ -99,7 +99,6 @@ type cuts struct {
 	said  map[string]bool
 	held  int64 // checkpoint that was seen on the node
 	count map[string]int
-	logs  int
 }
 
 func newCuts(t *testing.T, seed uint64) *cuts {
@@ -220,9 +219,7 @@ func (c *cuts) work() {
 			c.t.Fatal(err)
 		}
 	case 1, 2, 3:
-		if err := c.a.Maintain(ctx, false); err != nil {
-			c.t.Fatal(err)
-		}
+		c.maintain()
 	case 4:
 		id := strconv.Itoa(len(c.said))
 		c.said[id] = true
@@ -240,6 +237,14 @@ func (c *cuts) work() {
 	}
 }
 
+// maintain makes kopia overwrite a file of its own.
+func (c *cuts) maintain() {
+	c.t.Helper()
+	if err := c.a.Maintain(c.t.Context(), false); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // meet works until a fault has struck.
 func (c *cuts) meet(fault string) {
 	c.t.Helper()
@@ -254,6 +259,9 @@ func (c *cuts) meet(fault string) {
 	}
 	for began := time.Now(); ; {
 		c.work()
+		if fault == olderLate {
+			c.maintain()
+		}
 		select {
 		case <-struck:
 		case <-time.After(100 * time.Millisecond):
@@ -271,6 +279,8 @@ func (c *cuts) meet(fault string) {
 		c.open()
 	case "slow":
 		c.work()
+	case olderLate:
+		c.maintain() // a newer one
 	}
 	c.link.heal()
 	if c.rnd.IntN(3) == 0 {

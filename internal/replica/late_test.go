@@ -299,3 +299,56 @@ func TestUploadsAtOncePassNoQuotaAndAreNotRefusedForNothing(t *testing.T) {
 		}
 	}
 }
+
+// together ends when all the others have come to their end, too.
+type together struct {
+	io.Reader
+	all *sync.WaitGroup
+}
+
+func (r *together) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	if err == io.EOF {
+		r.all.Done()
+		r.all.Wait()
+	}
+	return n, err
+}
+
+func TestAFloodOfUploadsAtOncePassesNoQuota(t *testing.T) {
+	v := fuzzVault(t)
+	garbage := bytes.Repeat([]byte("x"), 1000)
+	v.quota = 5000
+	var all, wg sync.WaitGroup
+	all.Add(20)
+	for i := range 20 {
+		wg.Go(func() {
+			err := v.putBlob(fmt.Sprint("p", i), record.HashOf(garbage), &together{bytes.NewReader(garbage), &all}, 0, putAt{})
+			if errors.Is(err, ErrQuota) {
+				all.Done()
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if v.used != 5000 || v.blobs != 5 || v.coming != 0 {
+		t.Errorf("%d bytes in %d blobs and %d coming, of a quota of %d", v.used, v.blobs, v.coming, v.quota)
+	}
+}
+
+func TestALogBegunAnewIsCountedAsARestartCountsIt(t *testing.T) {
+	v := fuzzVault(t)
+	if _, err := v.appendEntries(0, [][]byte{[]byte("of the log before")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.renewLog("another", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.appendEntries(0, [][]byte{[]byte("one")}); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := openVault(v.dir); err != nil || again.used != v.used || again.entries != 1 {
+		t.Errorf("%d bytes used, a restart counts %d, %v", v.used, again.used, err)
+	}
+}

@@ -37,7 +37,10 @@ type link struct {
 	kept   []*http.Request
 }
 
-var linkFaults = []string{"request cut", "answer cut", "answer lost", "late", "twice", "slow", "refused"}
+var linkFaults = []string{"request cut", "answer cut", "answer lost", "late", olderLate, "twice", "slow", "refused"}
+
+// olderLate strikes a file that kopia overwrites, which must not come back.
+const olderLate = "an older version late"
 
 var errCut = errors.New("the link is cut")
 
@@ -54,10 +57,6 @@ func (l *link) arm(fault string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.fault, l.skip = fault, l.rnd.IntN(4)
-	if fault == "refused" {
-		l.skip = 0
-		l.cut()
-	}
 }
 
 // heal makes the link as good as any.
@@ -94,7 +93,11 @@ func (l *link) strikes(r *http.Request) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f := l.fault
-	if f == "" || f == "refused" || r.Method == http.MethodGet {
+	if f == "refused" { // by the dialing that this leads to
+		l.cut()
+		return ""
+	}
+	if f == "" || r.Method == http.MethodGet || f == olderLate && !strings.HasPrefix(r.URL.Path, "/v1/blobs/kopia.") {
 		return ""
 	}
 	if l.skip > 0 {
@@ -116,7 +119,7 @@ func (l *link) strikes(r *http.Request) string {
 
 func (l *link) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch l.strikes(r) {
-	case "late":
+	case "late", olderLate:
 		again, err := again(r)
 		if err != nil {
 			return nil, err
