@@ -194,8 +194,12 @@ func (c *cuts) never() {
 		c.t.Fatalf("the node held a checkpoint of %d, then of %d; the appliance knows of %d", c.held, held, at)
 	}
 	c.held = held
-	if _, err := os.Stat(filepath.Join(c.vaultDir(), "blobs", "kopia.repository.f")); c.link.told.blobs["kopia.repository.f"] && err != nil {
-		c.t.Fatal(err)
+	c.link.told.mu.Lock()
+	defer c.link.told.mu.Unlock()
+	for name := range c.link.told.blobs {
+		if _, err := os.Stat(filepath.Join(c.vaultDir(), "blobs", name)); err != nil {
+			c.t.Fatal(err)
+		}
 	}
 }
 
