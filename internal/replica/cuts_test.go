@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -94,7 +95,7 @@ func (d *disk) some(path string) {
 type cuts struct {
 	*pair
 	link  *link
-	disk  *disk
+	disk  atomic.Pointer[disk]
 	rnd   *rand.Rand
 	said  map[string]bool
 	held  int64 // checkpoint that was seen on the node
@@ -107,6 +108,12 @@ func newCuts(t *testing.T, seed uint64) *cuts {
 	c.rnd = rnd(0)
 	c.stopNode()
 	c.link = newLink(c.sender.client, "", rnd(1))
+	c.link.dead = func() bool {
+		d := c.disk.Load()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return d.dead
+	}
 	c.sender.retry = time.Millisecond
 	c.open()
 	return c
@@ -121,9 +128,10 @@ func (c *cuts) open() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.disk = &disk{t: c.t, rnd: rand.New(rand.NewPCG(c.rnd.Uint64(), 2)), struck: make(chan string, 1), before: map[string]int64{}}
+	d := &disk{t: c.t, rnd: rand.New(rand.NewPCG(c.rnd.Uint64(), 2)), struck: make(chan string, 1), before: map[string]int64{}}
+	c.disk.Store(d)
 	v := n.vaults[c.a.ID()]
-	v.fault = c.disk.step
+	v.fault = d.step
 	c.keepsItsWord(v)
 	c.node = n
 	c.addr, c.stopNode = serve(c.t, n)
@@ -135,9 +143,10 @@ func (c *cuts) close(killed bool) {
 	c.t.Helper()
 	c.link.move("")
 	c.stopNode()
-	c.disk.mu.Lock()
-	c.disk.stopped = true
-	c.disk.mu.Unlock()
+	d := c.disk.Load()
+	d.mu.Lock()
+	d.stopped = true
+	d.mu.Unlock()
 	if killed {
 		return
 	}
@@ -196,7 +205,7 @@ func (c *cuts) never() {
 	c.held = held
 	c.link.told.mu.Lock()
 	defer c.link.told.mu.Unlock()
-	for name := range c.link.told.blobs {
+	for name := range c.link.told.blobs { // at no moment is one missing
 		if _, err := os.Stat(filepath.Join(c.vaultDir(), "blobs", name)); err != nil {
 			c.t.Fatal(err)
 		}
@@ -254,16 +263,17 @@ func (c *cuts) meet(fault string) {
 	c.t.Helper()
 	struck := c.link.struck
 	if slices.Contains(diskFaults, fault) {
-		struck = c.disk.struck
-		c.disk.mu.Lock()
-		c.disk.fault, c.disk.skip = fault, c.rnd.IntN(12)
-		c.disk.mu.Unlock()
+		d := c.disk.Load()
+		struck = d.struck
+		d.mu.Lock()
+		d.fault, d.skip = fault, c.rnd.IntN(12)
+		d.mu.Unlock()
 	} else {
 		c.link.arm(fault)
 	}
 	for began := time.Now(); ; {
 		c.work()
-		if fault == olderLate {
+		if fault == blobLate {
 			c.maintain()
 		}
 		select {
@@ -283,11 +293,11 @@ func (c *cuts) meet(fault string) {
 		c.open()
 	case "slow":
 		c.work()
-	case olderLate:
+	case blobLate:
 		c.maintain() // a newer one
 	}
 	c.link.heal()
-	if c.rnd.IntN(3) == 0 {
+	if fault != blobLate && fault != signLate && c.rnd.IntN(3) == 0 {
 		c.link.release()
 	}
 	c.never()
@@ -332,6 +342,8 @@ func TestCutsLoseNothing(t *testing.T) {
 			t.Fatalf("after %d faults: %v", i+1, c.count)
 		}
 	}
+	c.meet(blobLate)
+	c.meet(signLate)
 	c.whole()
 	c.link.release()
 	c.link.late.Wait()

@@ -23,6 +23,7 @@ type link struct {
 	to   *http.Transport
 	told told
 	late sync.WaitGroup
+	dead func() bool // the node was killed
 
 	mu     sync.Mutex // guards below
 	rnd    *rand.Rand
@@ -37,10 +38,14 @@ type link struct {
 	kept   []*http.Request
 }
 
-var linkFaults = []string{"request cut", "answer cut", "answer lost", "late", olderLate, "twice", "slow", "refused"}
+var linkFaults = []string{"request cut", "answer cut", "answer lost", "late", blobLate, signLate, "twice", "slow", "refused"}
 
-// olderLate strikes a file that kopia overwrites, which must not come back.
-const olderLate = "an older version late"
+// What must not come back when it is late: a file that kopia overwrites, and a
+// checkpoint.
+const (
+	blobLate = "an older version late"
+	signLate = "a checkpoint late"
+)
 
 var errCut = errors.New("the link is cut")
 
@@ -97,7 +102,7 @@ func (l *link) strikes(r *http.Request) string {
 		l.cut()
 		return ""
 	}
-	if f == "" || r.Method == http.MethodGet || f == olderLate && !strings.HasPrefix(r.URL.Path, "/v1/blobs/kopia.") {
+	if f == "" || r.Method == http.MethodGet || f == blobLate && !strings.HasPrefix(r.URL.Path, "/v1/blobs/kopia.") || f == signLate && r.URL.Path != "/v1/checkpoint" {
 		return ""
 	}
 	if l.skip > 0 {
@@ -119,7 +124,7 @@ func (l *link) strikes(r *http.Request) string {
 
 func (l *link) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch l.strikes(r) {
-	case "late", olderLate:
+	case "late", blobLate, signLate:
 		again, err := again(r)
 		if err != nil {
 			return nil, err
@@ -188,6 +193,9 @@ func (l *link) pass(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(b))
+	if l.dead() { // nobody is there to answer
+		return nil, errCut
+	}
 	if resp.StatusCode == http.StatusOK {
 		l.told.note(r, b)
 	}
