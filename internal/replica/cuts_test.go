@@ -317,7 +317,7 @@ func (c *cuts) whole() {
 // TestCutsLoseNothing: whatever happens between an appliance and its node, and
 // to the node, what the node said it holds it holds, and in the end it holds all.
 func TestCutsLoseNothing(t *testing.T) {
-	faults, seed := 60, rand.Uint64()
+	faults, seed := 40, rand.Uint64()
 	if s := os.Getenv("FAROL_CUTS"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil {
