@@ -352,3 +352,22 @@ func TestALogBegunAnewIsCountedAsARestartCountsIt(t *testing.T) {
 		t.Errorf("%d bytes used, a restart counts %d, %v", v.used, again.used, err)
 	}
 }
+
+// TestABlobWhoseNameIsNotOnDiskIsNotAcknowledged, the first time or when it is
+// sent again.
+func TestABlobWhoseNameIsNotOnDiskIsNotAcknowledged(t *testing.T) {
+	v := fuzzVault(t)
+	send := func() error {
+		return v.putBlob("p1", record.HashOf([]byte("x")), strings.NewReader("x"), 0, putAt{})
+	}
+	v.fault = failsAt("syncdir")
+	for range 2 {
+		if err := send(); !errors.Is(err, syscall.EIO) {
+			t.Errorf("acknowledged, %v", err)
+		}
+	}
+	v.fault = nil
+	if err := send(); err != nil || v.used != 1 || v.blobs != 1 {
+		t.Errorf("%d bytes in %d blobs, %v", v.used, v.blobs, err)
+	}
+}
