@@ -48,3 +48,28 @@ func (v *vault) setPutAt(name string, at putAt) error {
 	v.about.Mutable[name] = at
 	return v.saveOr(was)
 }
+
+// putPos notes up to which put-log position the blobs are held.
+func (v *vault) setPutPos(epoch uint32, pos int64) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if epoch < v.about.Epoch {
+		return ErrConflict // an appliance that was recovered elsewhere since
+	}
+	if epoch == v.about.Epoch && pos <= v.about.PutPos {
+		return nil
+	}
+	was := v.about
+	v.about.Epoch, v.about.PutPos = epoch, pos
+	return v.saveOr(was)
+}
+
+// saveOr goes back to what was when it cannot be saved: what is told as held is
+// on disk.
+func (v *vault) saveOr(was about) error {
+	err := v.save()
+	if err != nil {
+		v.about = was
+	}
+	return err
+}

@@ -129,16 +129,6 @@ func (v *vault) step(name, path string) error {
 	return v.fault(name, path)
 }
 
-// saveOr goes back to what was when it cannot be saved: what is told as held is
-// on disk.
-func (v *vault) saveOr(was about) error {
-	err := v.save()
-	if err != nil {
-		v.about = was
-	}
-	return err
-}
-
 func (v *vault) save() error {
 	if err := v.step("save", v.dir); err != nil {
 		return full(err)
@@ -275,21 +265,6 @@ func (v *vault) syncBlobs() error {
 		return err
 	}
 	return syncDir(dir)
-}
-
-// putPos notes up to which put-log position the blobs are held.
-func (v *vault) setPutPos(epoch uint32, pos int64) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if epoch < v.about.Epoch {
-		return ErrConflict // an appliance that was recovered elsewhere since
-	}
-	if epoch == v.about.Epoch && pos <= v.about.PutPos {
-		return nil
-	}
-	was := v.about
-	v.about.Epoch, v.about.PutPos = epoch, pos
-	return v.saveOr(was)
 }
 
 func (v *vault) state() State {
