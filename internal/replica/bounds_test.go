@@ -59,7 +59,7 @@ func TestAFloodEndsAtTheQuotaOfItsArchive(t *testing.T) {
 	var err error
 	took := 0
 	for ; took < 10 && err == nil; took++ {
-		err = c.blob(ctx, fmt.Sprint("p", took), record.HashOf(garbage), garbage, nil)
+		err = c.blob(ctx, fmt.Sprint("p", took), record.HashOf(garbage), garbage, putAt{}, nil)
 	}
 	if !errors.Is(err, ErrQuota) || took != 4 {
 		t.Errorf("the flood ended after %d: %v", took, err)
@@ -85,7 +85,7 @@ func TestAFloodEndsAtTheQuotaOfItsArchive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := other.blob(ctx, "p1", record.HashOf(garbage), garbage, nil); err != nil {
+	if err := other.blob(ctx, "p1", record.HashOf(garbage), garbage, putAt{}, nil); err != nil {
 		t.Errorf("another archive: %v", err)
 	}
 	if v, err := openVault(filepath.Join(dir, "vaults", "a1")); err != nil || v.used != 4+3*(300<<10) {
@@ -93,7 +93,7 @@ func TestAFloodEndsAtTheQuotaOfItsArchive(t *testing.T) {
 	}
 	old := enrolled(t, n, addr, vk) // an older appliance is told what it understands
 	old.http.Transport = oldAppliance{old.http.Transport}
-	if err := old.blob(ctx, "p9", record.HashOf(garbage), garbage, nil); !errors.Is(err, ErrNodeFull) {
+	if err := old.blob(ctx, "p9", record.HashOf(garbage), garbage, putAt{}, nil); !errors.Is(err, ErrNodeFull) {
 		t.Errorf("an older appliance: %v", err)
 	}
 }

@@ -210,8 +210,8 @@ func (c *Client) journal(ctx context.Context, name string, off int64, b []byte) 
 	return c.do(ctx, http.MethodPut, fmt.Sprintf("/v1/journal/%s?off=%d", url.PathEscape(name), off), b, nil, nil)
 }
 
-func (c *Client) blob(ctx context.Context, name string, sum record.Hash, b []byte, before func() error) error {
-	return c.send(ctx, http.MethodPut, "/v1/blobs/"+url.PathEscape(flat(name)), b, before, http.Header{"X-Sha256": {sum.String()}}, nil)
+func (c *Client) blob(ctx context.Context, name string, sum record.Hash, b []byte, at putAt, before func() error) error {
+	return c.send(ctx, http.MethodPut, "/v1/blobs/"+url.PathEscape(flat(name)), b, before, http.Header{"X-Sha256": {sum.String()}, putAtHeader: {at.String()}}, nil)
 }
 
 // A repository file's name has folders in it; the node keeps names flat.

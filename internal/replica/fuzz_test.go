@@ -141,7 +141,7 @@ func FuzzWitness(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		v := fuzzVault(t)
 		v.about.LogKey = vk
-		if _, err := v.cosign(mid, nil, witness); err != nil {
+		if _, err := v.cosign(t.Context(), mid, nil, witness); err != nil {
 			t.Fatal(err)
 		}
 		n := &Node{signer: witness, log: slog.New(slog.DiscardHandler), now: time.Now}

@@ -118,18 +118,46 @@ func (n *Node) Bound(quota int64, silent time.Duration) {
 // Fingerprint is the node's certificate as people compare it.
 func (n *Node) Fingerprint() string { return Fingerprint(n.cert.Certificate[0]) }
 
-// Serve answers on ln until ctx ends.
+// Serve answers on ln until ctx ends. Once it has returned nothing of it is at
+// the folder any more, so that the node may be opened again.
 func (n *Node) Serve(ctx context.Context, ln net.Listener) error {
-	srv := &http.Server{Handler: n.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Minute, IdleTimeout: 2 * time.Minute,
+	ctx, cancel := context.WithCancel(ctx)
+	running := &running{h: n.handler()}
+	var listening sync.WaitGroup
+	srv := &http.Server{Handler: running, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Minute, IdleTimeout: 2 * time.Minute,
 		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{n.cert}, ClientAuth: tls.RequestClientCert},
 		ErrorLog:  slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
-	defer stop()
-	go n.listen(ctx) // ends with ctx
+	defer func() { stop(); cancel(); srv.Close(); running.end(); listening.Wait() }()
+	listening.Go(func() { n.listen(ctx) })
 	if err := srv.ServeTLS(ln, "", ""); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve node: %w", err)
 	}
 	return ctx.Err()
+}
+
+// running is a handler whose end waits for the requests that it began: closing
+// a server cuts their connections, and they go on.
+type running struct {
+	h http.Handler
+
+	mu    sync.RWMutex // held for reading by each request
+	ended bool
+}
+
+func (r *running) ServeHTTP(w http.ResponseWriter, rq *http.Request) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.ended {
+		panic(http.ErrAbortHandler) // its connection is closed already
+	}
+	r.h.ServeHTTP(w, rq)
+}
+
+func (r *running) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = true
 }
 
 func (n *Node) handler() http.Handler { return n.says(n.routes()) }

@@ -32,6 +32,12 @@ func startNode(t testing.TB, dir string) (*Node, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	addr, _ := serve(t, n)
+	return n, addr
+}
+
+func serve(t testing.TB, n *Node) (addr string, stop func()) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -39,8 +45,9 @@ func startNode(t testing.TB, dir string) (*Node, string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); n.Serve(ctx, ln) }()
-	t.Cleanup(func() { cancel(); <-done })
-	return n, "https://" + ln.Addr().String()
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	return "https://" + ln.Addr().String(), stop
 }
 
 func newLog(t testing.TB, dir string) (*audit.Log, string) {
@@ -107,20 +114,20 @@ func TestTheNodeKeepsWhatItAcknowledged(t *testing.T) {
 		}
 	}
 	blob := []byte("sealed")
-	if err := c.blob(ctx, "p01", record.HashOf(blob), blob, nil); err != nil {
+	if err := c.blob(ctx, "p01", record.HashOf(blob), blob, putAt{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.blob(ctx, "p01", record.HashOf(blob), blob, nil); err != nil {
+	if err := c.blob(ctx, "p01", record.HashOf(blob), blob, putAt{}, nil); err != nil {
 		t.Fatalf("the same blob again: %v", err)
 	}
-	if err := c.blob(ctx, "p01", record.HashOf([]byte("other")), []byte("other"), nil); !errors.Is(err, ErrConflict) {
+	if err := c.blob(ctx, "p01", record.HashOf([]byte("other")), []byte("other"), putAt{}, nil); !errors.Is(err, ErrConflict) {
 		t.Fatalf("overwritten: %v", err)
 	}
-	if err := c.blob(ctx, "p02", record.HashOf(blob), []byte("damaged on the way"), nil); err == nil {
+	if err := c.blob(ctx, "p02", record.HashOf(blob), []byte("damaged on the way"), putAt{}, nil); err == nil {
 		t.Fatal("damaged bytes were taken")
 	}
 	for _, name := range []string{"..", "../x", "a/../../b", "x.tmp", ""} {
-		if err := c.blob(ctx, name, record.HashOf(blob), blob, nil); err == nil {
+		if err := c.blob(ctx, name, record.HashOf(blob), blob, putAt{}, nil); err == nil {
 			t.Errorf("the name %q was taken", name)
 		}
 	}

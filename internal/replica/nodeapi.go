@@ -120,7 +120,7 @@ func (n *Node) putBlob(w http.ResponseWriter, r *http.Request, v *vault) error {
 	if err := sum.UnmarshalText([]byte(r.Header.Get("X-SHA256"))); err != nil {
 		return ErrConflict
 	}
-	if err := v.putBlob(r.PathValue("name"), sum, r.Body, v.clientOf(r).Epoch); err != nil {
+	if err := v.putBlob(r.PathValue("name"), sum, r.Body, v.clientOf(r).Epoch, putAtOf(r.Header)); err != nil {
 		return err
 	}
 	return writeJSON(w, true)
@@ -182,7 +182,7 @@ func (n *Node) checkpoint(w http.ResponseWriter, r *http.Request, v *vault) erro
 		return err
 	}
 	defer leave()
-	signed, err := v.cosign(rq.Checkpoint, rq.Proof, n.signer)
+	signed, err := v.cosign(r.Context(), rq.Checkpoint, rq.Proof, n.signer)
 	if err != nil {
 		if errors.Is(err, ErrRolledBack) {
 			n.log.ErrorContext(r.Context(), "a checkpoint was refused: the appliance's log was set back, forked or forged", "archive", v.about.Archive, "err", err)

@@ -31,15 +31,19 @@ type pair struct {
 	logDir string
 	arch   string // folder of the archive
 
+	stopNode func()
 	appended func(file string, off int64, b []byte) // beside the sender, when set
 }
 
 func newPair(t testing.TB) *pair {
 	t.Helper()
 	p := &pair{t: t, dir: filepath.Join(t.TempDir(), "node"), logDir: t.TempDir(), arch: filepath.Join(t.TempDir(), "a")}
-	p.node, p.addr = startNode(t, p.dir)
-	p.log, p.logKey = newLog(t, p.logDir)
 	var err error
+	if p.node, err = OpenNode(p.dir, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	p.addr, p.stopNode = serve(t, p.node)
+	p.log, p.logKey = newLog(t, p.logDir)
 	if p.root, err = keys.New(); err != nil {
 		t.Fatal(err)
 	}

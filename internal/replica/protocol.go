@@ -14,6 +14,8 @@ import (
 //	2: a journal may be sent while a blob is; quotas; an unknown request is
 //	   answered with 501, so that it cannot be taken for a lost file
 //
+// Of the later releases of 2 a blob comes with [putAtHeader]; without it the
+// version that arrives last is the one in force.
 // What a side does not know in a message it ignores.
 const (
 	Protocol = 2

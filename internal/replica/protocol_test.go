@@ -23,6 +23,7 @@ func oldNode(t *testing.T, n *Node) string {
 	var one sync.Mutex
 	mux := n.routes()
 	return serveTLS(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del(putAtHeader)
 		if r.Header.Del(protocolHeader); r.Method != http.MethodGet && r.URL.Path != "/v1/enrol" {
 			one.Lock()
 			defer one.Unlock()
@@ -46,6 +47,7 @@ type oldAppliance struct{ http.RoundTripper }
 func (o oldAppliance) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Del(protocolHeader)
+	r.Header.Del(putAtHeader)
 	resp, err := o.RoundTripper.RoundTrip(r)
 	if err == nil {
 		resp.Header.Del(protocolHeader)

@@ -358,7 +358,7 @@ func (s *Sender) blobs(ctx context.Context, a *archive.Archive, st *State) error
 			case err != nil:
 				return fmt.Errorf("read a blob: %w", err)
 			default:
-				if err := s.sendBlob(ctx, e, b, overtake(pos)); err != nil {
+				if err := s.sendBlob(ctx, putAt{a.Epoch(), e.Pos}, e, b, overtake(pos)); err != nil {
 					return err
 				}
 			}
@@ -449,7 +449,7 @@ func (s *Sender) log(ctx context.Context, l *audit.Log, st *State) error {
 	return nil
 }
 
-func (s *Sender) sendBlob(ctx context.Context, e archive.PutEntry, b []byte, overtake func() error) error {
+func (s *Sender) sendBlob(ctx context.Context, at putAt, e archive.PutEntry, b []byte, overtake func() error) error {
 	sum := e.SHA256
 	if mutable(e.Name) {
 		sum = record.HashOf(b) // kopia has written it again since
@@ -457,7 +457,7 @@ func (s *Sender) sendBlob(ctx context.Context, e archive.PutEntry, b []byte, ove
 	if s.client.Protocol() < 2 { // an older node takes nothing else meanwhile
 		overtake = nil
 	}
-	if err := s.client.blob(ctx, e.Name, sum, b, overtake); err != nil {
+	if err := s.client.blob(ctx, e.Name, sum, b, at, overtake); err != nil {
 		return err
 	}
 	s.sent(len(b))

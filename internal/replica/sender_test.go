@@ -86,7 +86,27 @@ func TestALostDiskComesBackFromTheNode(t *testing.T) {
 		}
 		sender.Wake()
 	}
-	// another machine: only the node and the root key are left
+	b := adopted(t, n, addr, root)
+	seen := map[string]bool{}
+	if err := b.Walk(t.Context(), func(r record.Record, _ record.Loc, _ uint64, _ int) error { seen[r.ID] = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) != 30 || b.ID() != a.ID() {
+		t.Fatalf("%d of 30 records, archive %s", len(seen), b.ID())
+	}
+	if s, err := b.LatestSealed(t.Context(), "control.db"); err != nil || string(s) != "settings" {
+		t.Fatalf("%q %v", s, err)
+	}
+	rep, err := b.Check(t.Context(), true, nil)
+	if err != nil || !rep.OK() || rep.Records < 30 {
+		t.Fatalf("%+v %v", rep, err)
+	}
+}
+
+// adopted is an archive on another machine: only the node and the root key are
+// left.
+func adopted(t *testing.T, n *Node, addr string, root keys.Root) *archive.Archive {
+	t.Helper()
 	p2, ids, err := Enrol(t.Context(), addr, n.NewCode(), Enrolment{Recover: true})
 	if err != nil || len(ids) != 1 {
 		t.Fatal(ids, err)
@@ -124,19 +144,6 @@ func TestALostDiskComesBackFromTheNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close()
-	seen := map[string]bool{}
-	if err := b.Walk(t.Context(), func(r record.Record, _ record.Loc, _ uint64, _ int) error { seen[r.ID] = true; return nil }); err != nil {
-		t.Fatal(err)
-	}
-	if len(seen) != 30 || b.ID() != a.ID() {
-		t.Fatalf("%d of 30 records, archive %s", len(seen), b.ID())
-	}
-	if s, err := b.LatestSealed(t.Context(), "control.db"); err != nil || string(s) != "settings" {
-		t.Fatalf("%q %v", s, err)
-	}
-	rep, err := b.Check(t.Context(), true, nil)
-	if err != nil || !rep.OK() || rep.Records < 30 {
-		t.Fatalf("%+v %v", rep, err)
-	}
+	t.Cleanup(func() { b.Close() })
+	return b
 }

@@ -22,7 +22,8 @@ import (
 // vault is what the node holds of one archive. Every method returns after its
 // bytes are on disk.
 type vault struct {
-	dir string
+	dir   string
+	fault func(step, path string) error // asked before each change of a file when set: its error stands for the disk's
 
 	mu      sync.Mutex // one writer
 	about   about
@@ -45,7 +46,8 @@ type about struct {
 	PutPos  int64               `json:"put_pos"`
 	Epoch   uint32              `json:"put_epoch"`
 	Made    time.Time           `json:"made"`
-	Quota   int64               `json:"quota,omitempty"` // bytes, written by the node's operator; 0 = the node's
+	Quota   int64               `json:"quota,omitempty"`   // bytes, written by the node's operator; 0 = the node's
+	Mutable map[string]putAt    `json:"mutable,omitempty"` // name → of which put is the version held
 }
 
 type clientOf struct {
@@ -83,6 +85,9 @@ func openVault(dir string) (*vault, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open vault: %w", err)
 		}
+		if err := syncFile(filepath.Join(dir, "journal", f.Name())); err != nil {
+			return nil, fmt.Errorf("open vault: %w", err)
+		}
 		v.journal[f.Name()] = info.Size()
 		v.used += info.Size()
 	}
@@ -108,10 +113,26 @@ func openVault(dir string) (*vault, error) {
 		return nil, err
 	}
 	v.used += v.entEnd
+	for _, d := range []string{"journal", "blobs", "log"} { // names, too, are told as held from now on
+		if err := syncDir(filepath.Join(dir, d)); err != nil {
+			return nil, fmt.Errorf("open vault: %w", err)
+		}
+	}
 	return v, v.loadContact()
 }
 
+// step is where a disk may fail.
+func (v *vault) step(name, path string) error {
+	if v.fault == nil {
+		return nil
+	}
+	return v.fault(name, path)
+}
+
 func (v *vault) save() error {
+	if err := v.step("save", v.dir); err != nil {
+		return full(err)
+	}
 	b, err := json.MarshalIndent(v.about, "", "  ")
 	if err != nil {
 		return err
@@ -127,18 +148,13 @@ func (v *vault) appendJournal(name string, off int64, b []byte) (int64, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	path := filepath.Join(v.dir, "journal", name)
-	have, known := v.journal[name]
+	have := v.journal[name]
 	if off > have || off < 0 {
 		return have, fmt.Errorf("journal ends at %d, bytes are for %d: %w", have, off, ErrConflict)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return have, full(err)
-	}
-	defer f.Close()
 	if overlap := min(have-off, int64(len(b))); overlap > 0 {
-		old := make([]byte, overlap)
-		if _, err := f.ReadAt(old, off); err != nil {
+		old, err := readPart(path, off, overlap)
+		if err != nil {
 			return have, err
 		}
 		if !bytes.Equal(old, b[:overlap]) {
@@ -152,16 +168,8 @@ func (v *vault) appendJournal(name string, off int64, b []byte) (int64, error) {
 	if err := v.room(int64(len(b))); err != nil {
 		return have, err
 	}
-	if _, err := f.WriteAt(b, have); err != nil {
-		return have, errors.Join(full(err), f.Truncate(have))
-	}
-	if err := f.Sync(); err != nil {
-		return have, full(err)
-	}
-	if !known {
-		if err := syncDir(filepath.Dir(path)); err != nil {
-			return have, err
-		}
+	if err := v.grow(path, have, b); err != nil {
+		return have, err
 	}
 	v.journal[name] = have + int64(len(b))
 	v.used += int64(len(b))
@@ -169,8 +177,8 @@ func (v *vault) appendJournal(name string, off int64, b []byte) (int64, error) {
 }
 
 // putBlob takes a blob once. The few names that kopia overwrites are kept in
-// every version.
-func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32) error {
+// every version; at says which of them is the newest.
+func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32, at putAt) error {
 	if deep, _ := Deep(name); !blobName.MatchString(name) || strings.HasSuffix(name, ".tmp") || !filepath.IsLocal(deep) {
 		return ErrUnknown
 	}
@@ -184,8 +192,10 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32)
 	tmp := f.Name()
 	came := &arriving{r: r, v: v}
 	defer came.done()
-	_, err = io.Copy(io.MultiWriter(f, h), came)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err = v.step("write", tmp); err == nil {
+		_, err = io.Copy(io.MultiWriter(f, h), came)
+	}
+	if err = errors.Join(err, v.step("sync", tmp), f.Sync(), f.Close()); err != nil {
 		return errors.Join(full(err), os.Remove(tmp))
 	}
 	if record.Hash(h.Sum(nil)) != sum {
@@ -198,37 +208,63 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32)
 	defer leave()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if old, err := fileHash(path); err == nil {
-		if old == sum {
-			return os.Remove(tmp)
+	if mutable(name) {
+		if at.before(v.about.Mutable[name]) {
+			return os.Remove(tmp) // it comes late: a newer version is held
+		}
+		if err := v.setPutAt(name, at); err != nil {
+			return errors.Join(err, os.Remove(tmp))
+		}
+	}
+	var kept string
+	old, err := fileHash(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	if err == nil {
+		if old == sum { // its name may be on disk only now, if that failed before
+			return errors.Join(os.Remove(tmp), v.syncBlobs())
 		}
 		if !mutable(name) {
 			return errors.Join(ErrConflict, os.Remove(tmp))
 		}
-		if err := os.Rename(path, path+"@"+strconv.FormatInt(time.Now().UnixNano(), 36)); err != nil {
-			return err
+		kept = path + "@" + strconv.FormatInt(time.Now().UnixNano(), 36)
+		if err := v.keep(path, kept); err != nil {
+			return errors.Join(full(err), os.Remove(tmp))
 		}
 	}
+	if err := v.step("rename", path); err != nil {
+		return errors.Join(err, os.Remove(tmp), os.RemoveAll(kept))
+	}
 	if err := os.Rename(tmp, path); err != nil {
-		return err
+		return errors.Join(err, os.Remove(tmp), os.RemoveAll(kept))
 	}
 	v.blobs++
 	v.used += came.n
-	return syncDir(filepath.Dir(path))
+	v.coming -= came.n // not twice, or who comes beside it is refused for nothing
+	came.n = 0
+	return v.syncBlobs()
 }
 
-// putPos notes up to which put-log position the blobs are held.
-func (v *vault) setPutPos(epoch uint32, pos int64) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if epoch < v.about.Epoch {
-		return ErrConflict // an appliance that was recovered elsewhere since
-	}
-	if epoch == v.about.Epoch && pos <= v.about.PutPos {
+// keep gives the version of a blob that is about to be replaced a name of its
+// own: at no moment is there none under its true one.
+func (v *vault) keep(path, as string) error {
+	if err := v.step("link", path); err == nil && os.Link(path, as) == nil {
 		return nil
 	}
-	v.about.Epoch, v.about.PutPos = epoch, pos
-	return v.save()
+	b, err := os.ReadFile(path) // a file system without links; these are small
+	if err != nil {
+		return err
+	}
+	return replaceFile(as, b)
+}
+
+func (v *vault) syncBlobs() error {
+	dir := filepath.Join(v.dir, "blobs")
+	if err := v.step("syncdir", dir); err != nil {
+		return err
+	}
+	return syncDir(dir)
 }
 
 func (v *vault) state() State {

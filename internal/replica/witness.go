@@ -2,9 +2,11 @@ package replica
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -30,8 +32,10 @@ func (v *vault) countEntries() error {
 		return fmt.Errorf("open vault: %w", err)
 	}
 	for {
-		if _, err := f.ReadAt(head[:], v.entEnd); err != nil {
+		if _, err := f.ReadAt(head[:], v.entEnd); err == io.EOF {
 			break
+		} else if err != nil { // a bad sector is no end: nothing may be cut off for it
+			return fmt.Errorf("count the log's entries: %w", err)
 		}
 		n := int64(binary.BigEndian.Uint32(head[:]))
 		if n == 0 || v.entEnd+4+n > info.Size() {
@@ -40,7 +44,7 @@ func (v *vault) countEntries() error {
 		v.entEnd += 4 + n
 		v.entries++
 	}
-	return f.Truncate(v.entEnd)
+	return errors.Join(f.Truncate(v.entEnd), f.Sync())
 }
 
 func (v *vault) entriesPath() string { return filepath.Join(v.dir, "log", "entries.log") }
@@ -55,6 +59,7 @@ func (v *vault) renewLog(key string, now time.Time) error {
 	if err := os.MkdirAll(log, 0o700); err != nil {
 		return fmt.Errorf("begin another log: %w", err)
 	}
+	v.used -= v.entEnd // as after a restart: what is kept aside does not count
 	v.about.LogKey, v.entries, v.entEnd = key, 0, 0
 	return syncDir(v.dir)
 }
@@ -80,19 +85,11 @@ func (v *vault) appendEntries(from int64, entries [][]byte) (int64, error) {
 		binary.Write(&buf, binary.BigEndian, uint32(len(e)))
 		buf.Write(e)
 	}
-	f, err := os.OpenFile(v.entriesPath(), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return v.entries, full(err)
-	}
-	defer f.Close()
 	if err := v.room(int64(buf.Len())); err != nil {
 		return v.entries, err
 	}
-	if _, err := f.WriteAt(buf.Bytes(), v.entEnd); err != nil {
-		return v.entries, errors.Join(full(err), f.Truncate(v.entEnd))
-	}
-	if err := f.Sync(); err != nil {
-		return v.entries, full(err)
+	if err := v.grow(v.entriesPath(), v.entEnd, buf.Bytes()); err != nil {
+		return v.entries, err
 	}
 	v.entEnd += int64(buf.Len())
 	v.used += int64(buf.Len())
@@ -100,10 +97,15 @@ func (v *vault) appendEntries(from int64, entries [][]byte) (int64, error) {
 	return v.entries, nil
 }
 
-// cosign checks that a checkpoint extends the last one and signs it.
-func (v *vault) cosign(checkpoint []byte, proof []tlog.Hash, signer note.Signer) ([]byte, error) {
+// cosign checks that a checkpoint extends the last one and signs it. It does
+// nothing for who has gone meanwhile: they have sent a later one since, beside
+// which this one would look like a log that was set back.
+func (v *vault) cosign(ctx context.Context, checkpoint []byte, proof []tlog.Hash, signer note.Signer) ([]byte, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("cosign: %w", err)
+	}
 	key, err := note.NewVerifier(v.about.LogKey)
 	if err != nil {
 		return nil, fmt.Errorf("read the log's key: %w", err)
@@ -136,6 +138,9 @@ func (v *vault) cosign(checkpoint []byte, proof []tlog.Hash, signer note.Signer)
 	signed, err := note.Sign(n, signer)
 	if err != nil {
 		return nil, fmt.Errorf("cosign: %w", err)
+	}
+	if err := v.step("witness", path); err != nil {
+		return nil, full(err)
 	}
 	return signed, replaceFile(path, signed)
 }
