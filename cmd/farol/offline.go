@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,10 +32,11 @@ func proofCmd(o *options) *cobra.Command {
 
 func recoverCmd(o *options) *cobra.Command {
 	var rc appliance.Recovery
-	var file, from string
+	var file, from, before string
 	var place func(kind string) (appliance.PlaceConfig, error)
 	c := &cobra.Command{Use: "recover", Short: "Rebuild an appliance whose disk is lost, from the off-site node or a storage place, and the recovery kit",
 		Example: `  farol recover --node node2.example.mo:8444 --code ABCD-EFGH --shares shares.txt
+  farol recover --node node2.example.mo:8444 --code ABCD-EFGH --before 2026-11-29T08:00
   farol recover --in-place --shares shares.txt
   farol recover --from-place dir --path /mnt/nas/farol --shares shares.txt
   farol recover --from-place sftp --host 10.0.9.4 --user farol --path /srv/farol --secret-file key.pem --host-key-file host.pub`, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,8 +44,13 @@ func recoverCmd(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if rc.Before, err = moment(before); err != nil {
+				return err
+			}
 			node := rc.Address != "" || rc.Code != ""
 			switch {
+			case before != "" && !node:
+				return usageError{errors.New("--before needs --node: only the off-site node knows what it held at a time")}
 			case from != "" && node || rc.InPlace && (from != "" || node):
 				return usageError{errors.New("one of --in-place, --from-place, or --node and --code")}
 			case rc.InPlace:
@@ -58,6 +65,9 @@ func recoverCmd(o *options) *cobra.Command {
 			}
 			if rc.Shares, err = readShares(cmd, file); err != nil {
 				return err
+			}
+			rc.Aside = func(f appliance.Foreign) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "put aside, not the archive's (%s): %s\n", f.Why, f.Name)
 			}
 			last := ""
 			err = appliance.Recover(cmd.Context(), cfg, rc, appliance.Logger(cfg.LogLevel), func(step string, done, total int64) {
@@ -78,6 +88,7 @@ func recoverCmd(o *options) *cobra.Command {
 		}}
 	c.Flags().StringVar(&rc.Address, "node", "", "address of the off-site node, host:port")
 	c.Flags().StringVar(&rc.Code, "code", "", "enrolment code that the node shows")
+	c.Flags().StringVar(&before, "before", "", "as the node's history was at this time, as in 2026-11-29T08:00, by the node's clock: the moment before an attack")
 	c.Flags().StringVar(&file, "shares", "", "file with one share a line (default: typed in)")
 	c.Flags().BoolVar(&rc.InPlace, "in-place", false, "archive and audit log are whole on this machine, only the root key or its host key is lost")
 	c.Flags().StringVar(&from, "from-place", "", "dir, s3 or sftp: recover from a storage place instead, with the flags that follow")
@@ -85,10 +96,26 @@ func recoverCmd(o *options) *cobra.Command {
 	return c
 }
 
+// moment reads a time: with its zone, or in the machine's.
+func moment(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02 15:04:05"} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usageError{fmt.Errorf("%q is no time: write 2026-11-29T08:00", text)}
+}
+
 // promoteCmd takes over on the node's machine.
 func promoteCmd(o *options) *cobra.Command {
 	p := appliance.Promotion{}
-	var file string
+	var file, before string
 	c := &cobra.Command{Use: "promote", Short: "Take over from the appliance on the off-site node's machine, with the recovery kit and a one-time code",
 		Long: `Makes an appliance out of what the node on this machine holds. Repository files are linked, not copied, where both folders lie on one disk. From then on the
 node refuses the former appliance, which stops taking data in once it hears of it. With --rehearse everything is done in a folder of its own and taken away again:
@@ -97,6 +124,9 @@ the appliance goes on undisturbed. Run it as the user of the service, so that th
   farol promote --account ana --shares shares.txt --node-dir /var/lib/farol-node`, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := o.load()
 			if err != nil {
+				return err
+			}
+			if p.Before, err = moment(before); err != nil {
 				return err
 			}
 			if p.Account == "" {
@@ -142,6 +172,7 @@ the appliance goes on undisturbed. Run it as the user of the service, so that th
 	c.Flags().StringVar(&file, "shares", "", "file with one share a line (default: typed in)")
 	c.Flags().StringVar(&p.Account, "account", "", "account of one who may configure the appliance")
 	c.Flags().StringVar(&p.Code, "code", "", "its one-time code (default: typed in)")
+	c.Flags().StringVar(&before, "before", "", "as the node's history was at this time, as in 2026-11-29T08:00, by the node's clock: the moment before an attack")
 	c.Flags().BoolVar(&p.Rehearse, "rehearse", false, "try it without deciding anything")
 	return c
 }

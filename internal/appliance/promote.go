@@ -25,11 +25,12 @@ import (
 // Promotion is what `farol promote` needs, on the node's own machine.
 type Promotion struct {
 	NodeDir  string
-	Archive  string   // id or its beginning; "" where the node holds one alone
-	Shares   []string // of the recovery kit, as printed
-	Account  string   // of one who may configure
-	Code     string   // his one-time code
-	Rehearse bool     // do everything in a folder of its own, then take it away
+	Archive  string    // id or its beginning; "" where the node holds one alone
+	Shares   []string  // of the recovery kit, as printed
+	Account  string    // of one who may configure
+	Code     string    // his one-time code
+	Before   time.Time // as the node's history was then, by its clock; zero: as it is
+	Rehearse bool      // do everything in a folder of its own, then take it away
 }
 
 // Promoted tells how a take-over went.
@@ -106,7 +107,14 @@ func Promote(ctx context.Context, cfg Config, p Promotion, log *slog.Logger) (r 
 	if err := os.MkdirAll(fetch, 0o700); err != nil {
 		return r, fmt.Errorf("make the state folder: %w", err)
 	}
-	if r.Linked, r.Copied, err = s.Lay(cfg.ArchiveDir, fetch); err != nil {
+	laid, err := s.Lay(cfg.ArchiveDir, fetch, p.Before, archive.RepoFile)
+	if err != nil {
+		return r, err
+	}
+	r.Linked, r.Copied = laid.Linked, laid.Copied
+	if err := sift(ctx, cfg, root, laid.Versions, log, nil); errors.Is(err, archive.ErrKey) || errors.Is(err, archive.ErrForeign) {
+		return r, &i18n.Error{ID: "promote.otherkit", Err: err}
+	} else if err != nil {
 		return r, err
 	}
 	done, err := establish(ctx, cfg, root, fetch, log, func(d *db.DB, ring *keys.Ring, epoch uint32) error {

@@ -237,7 +237,7 @@ func TestATakeOverThatWasCutOffIsBegunAgain(t *testing.T) {
 	if err := all[0].Hold(time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := all[0].Lay(cfg.ArchiveDir, filepath.Join(cfg.StateDir, "recovering")); err != nil {
+	if _, err := all[0].Lay(cfg.ArchiveDir, filepath.Join(cfg.StateDir, "recovering"), time.Time{}, archive.RepoFile); err != nil {
 		t.Fatal(err)
 	}
 	commitOne(t, s.a, "two")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"farol/internal/archive"
+	"farol/internal/audit"
 	"farol/internal/db"
 	"farol/internal/i18n"
 	"farol/internal/keys"
@@ -26,8 +27,17 @@ type Recovery struct {
 
 	Place *PlaceConfig // where a further copy lies, instead of a node
 
+	Before time.Time // as the node's history was then, by the node's clock; zero: as it is
+
+	// Aside is told what the node holds that is not the archive's. It is nil when
+	// nobody wants to know; nothing of it gets into the archive either way.
+	Aside func(Foreign)
+
 	InPlace bool // archive and log are whole on this machine: only the root key is lost
 }
+
+// Foreign is a file that a node holds and that is not the archive's.
+type Foreign = archive.Foreign
 
 // PlaceConfig says where a further copy lies.
 type PlaceConfig = replica.PlaceConfig
@@ -57,13 +67,19 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 	}
 	fetch := filepath.Join(cfg.StateDir, "recovering")
 	if rc.Place != nil {
+		if !rc.Before.IsZero() {
+			return errors.New("a storage place has no history: only the off-site node knows what it held at a time")
+		}
 		err = replica.FetchPlace(ctx, *rc.Place, cfg.ArchiveDir, fetch, func(done, total int64) {
 			if progress != nil {
 				progress("copy", done, total)
 			}
 		})
 	} else {
-		err = fetchNode(ctx, cfg, rc, fetch, progress)
+		var versions map[string][]string
+		if versions, err = fetchNode(ctx, cfg, rc, fetch, progress); err == nil {
+			err = sift(ctx, cfg, root, versions, log, rc.Aside)
+		}
 	}
 	if err != nil {
 		return err
@@ -72,6 +88,18 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 		return err
 	}
 	return os.RemoveAll(fetch)
+}
+
+// sift puts aside what came from a node and is not the archive's.
+func sift(ctx context.Context, cfg Config, root keys.Root, versions map[string][]string, log *slog.Logger, told func(Foreign)) error {
+	found, err := archive.Sift(ctx, cfg.ArchiveDir, root, versions)
+	for _, f := range found {
+		log.WarnContext(ctx, "the node holds a file that is not the archive's: it was put aside", "file", f.Name, "why", f.Why)
+		if told != nil {
+			told(f)
+		}
+	}
+	return err
 }
 
 // established is an archive in its new place.
@@ -120,6 +148,11 @@ func establish(ctx context.Context, cfg Config, root keys.Root, fetch string, lo
 	}
 	if err := takeLog(fetch, filepath.Join(cfg.StateDir, "log")); err != nil {
 		return e, err
+	}
+	if cut, err := audit.CutForeign(filepath.Join(cfg.StateDir, "log"), ring.Box(keys.LabelLog)); err != nil {
+		return e, err
+	} else if cut > 0 {
+		log.WarnContext(ctx, "behind the log that was witnessed the node holds what is none of its entries: it was put aside", "bytes", cut)
 	}
 	if err := errors.Join(keys.Store(cfg.keySource(), root), keys.StoreRing(cfg.StateDir, root, ring)); err != nil {
 		return e, err
@@ -179,27 +212,6 @@ func recoverKey(ctx context.Context, cfg Config, root keys.Root, log *slog.Logge
 	return errors.Join(keys.Store(cfg.keySource(), root), keys.DropNext(cfg.StateDir))
 }
 
-// fetchNode brings home what the off-site node holds.
-func fetchNode(ctx context.Context, cfg Config, rc Recovery, fetch string, progress func(step string, done, total int64)) error {
-	peer, ids, err := replica.Enrol(ctx, rc.Address, rc.Code, replica.Enrolment{Recover: true})
-	if err != nil {
-		return fmt.Errorf("speak to the off-site node: %w", err)
-	}
-	if len(ids) == 0 {
-		return errors.New("the off-site node holds no archive")
-	}
-	c, err := replica.NewClient(peer)
-	if err != nil {
-		return err
-	}
-	for what, dir := range map[string]string{"journal": filepath.Join(cfg.ArchiveDir, "journal"), "blobs": filepath.Join(cfg.ArchiveDir, "archive"), "log": fetch} {
-		if err := fetchAll(ctx, c, what, dir, progress); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // ArchivePassword is what stock kopia asks for, from shares of the kit.
 func ArchivePassword(shares []string) (string, error) {
 	_, root, err := combine(shares)
@@ -207,53 +219,6 @@ func ArchivePassword(shares []string) (string, error) {
 		return "", err
 	}
 	return archive.Password(root), nil
-}
-
-// fetchAll brings the files of a kind, keeping those that a try before brought
-// whole.
-func fetchAll(ctx context.Context, c *replica.Client, what, dir string, progress func(string, int64, int64)) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make a folder: %w", err)
-	}
-	sizes, err := c.List(ctx, what)
-	if err != nil {
-		return fmt.Errorf("list what the node holds: %w", err)
-	}
-	var done, total int64
-	for _, n := range sizes {
-		total += n
-	}
-	for name, n := range sizes {
-		local := name
-		if what == "blobs" {
-			var ok bool
-			if local, ok = replica.Deep(name); !ok {
-				continue
-			}
-		}
-		if !filepath.IsLocal(local) {
-			return fmt.Errorf("the node names a file outside the archive: %w", replica.ErrNode)
-		}
-		path := filepath.Join(dir, local)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return fmt.Errorf("make a folder: %w", err)
-		}
-		if info, err := os.Stat(path); err != nil || info.Size() != n {
-			f, err := os.Create(path)
-			if err != nil {
-				return fmt.Errorf("write a fetched file: %w", err)
-			}
-			err = c.Get(ctx, what, name, f)
-			if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-				return fmt.Errorf("fetch from the node: %w", err)
-			}
-		}
-		done += n
-		if progress != nil {
-			progress(what, done, total)
-		}
-	}
-	return nil
 }
 
 // takeLog moves the log's entries into place: they may be gigabytes. Its hashes

@@ -25,13 +25,15 @@ type refusal struct {
 type contact struct {
 	Heard   time.Time `json:"heard"`
 	Refused refusal   `json:"refused"`
+
+	Doubts map[string]refusal `json:"doubts,omitempty"`
 }
 
 const contactName = "contact.json"
 
 func (v *vault) loadContact() error {
 	c, err := readContact(v.dir)
-	v.heard, v.refused = c.Heard, c.Refused
+	v.heard, v.refused, v.doubts = c.Heard, c.Refused, c.Doubts
 	return err
 }
 
@@ -69,7 +71,7 @@ func (v *vault) refuse(now time.Time) error {
 
 // saveContact writes what was heard; the caller holds the lock.
 func (v *vault) saveContact() error {
-	b, err := json.Marshal(contact{v.heard, v.refused})
+	b, err := json.Marshal(contact{v.heard, v.refused, v.doubts})
 	if err != nil {
 		return err
 	}
@@ -132,10 +134,20 @@ type Held struct {
 	Used        int64     `json:"used"`
 	Quota       int64     `json:"quota"`     // its own, 0 = the node's
 	Witnessed   int64     `json:"witnessed"` // size of the checkpoint that is cosigned
+
+	Conflicts    int64     `json:"conflicts"` // other bytes for what is held, refused
+	LastConflict time.Time `json:"last_conflict,omitzero"`
+	LastFull     time.Time `json:"last_full,omitzero"`     // something found no room
+	LastReplaced time.Time `json:"last_replaced,omitzero"` // the archive's lock came anew, or its settings too often
+	Full         bool      `json:"full"`                   // lately
+	Replaced     bool      `json:"replaced"`               // lately
+	Nearly       bool      `json:"nearly"`                 // nine tenths of the quota are used
 }
 
 // Alarm reports whether somebody should look.
-func (h Held) Alarm() bool { return h.Silent || h.Refused > 0 }
+func (h Held) Alarm() bool {
+	return h.Silent || h.Refused > 0 || h.Conflicts > 0 || h.Full || h.Replaced || h.Nearly
+}
 
 // NodeStatus reads the folder of a node, which may be running.
 func NodeStatus(dir string, silent time.Duration, now time.Time) ([]Held, error) {
@@ -154,11 +166,14 @@ func NodeStatus(dir string, silent time.Duration, now time.Time) ([]Held, error)
 		}
 		// what is heard is kept twice a minute
 		h.Silent = !h.Heard.IsZero() && now.Sub(h.Heard) > silent+time.Minute
+		h.Full, h.Replaced = lately(h.LastFull, now), lately(h.LastReplaced, now)
 		out = append(out, h)
 	}
 	slices.SortFunc(out, func(a, b Held) int { return strings.Compare(a.Archive, b.Archive) })
 	return out, nil
 }
+
+func lately(t, now time.Time) bool { return !t.IsZero() && now.Sub(t) < recent }
 
 func heldIn(dir string) (h Held, err error) {
 	c, err := readContact(dir)
@@ -166,6 +181,8 @@ func heldIn(dir string) (h Held, err error) {
 		return h, err
 	}
 	h.Heard, h.Refused, h.LastRefused = c.Heard, c.Refused.Times, c.Refused.Last
+	h.Conflicts, h.LastConflict = c.Doubts[doubtConflict].Times, c.Doubts[doubtConflict].Last
+	h.LastFull, h.LastReplaced = c.Doubts[doubtFull].Last, c.Doubts[doubtReplaced].Last
 	var a about
 	b, err := os.ReadFile(filepath.Join(dir, "vault.json"))
 	if err == nil {
@@ -187,5 +204,6 @@ func heldIn(dir string) (h Held, err error) {
 		}
 	}
 	h.Witnessed = witnessed(dir, a.LogKey)
+	h.Nearly = h.Quota > 0 && h.Used >= h.Quota/10*9
 	return h, nil
 }

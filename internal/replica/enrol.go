@@ -92,6 +92,7 @@ func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
 		if v, err = openVault(filepath.Join(n.dir, "vaults", rq.Archive)); err != nil {
 			return nil, full(err)
 		}
+		v.now = n.now
 		v.about = about{Archive: rq.Archive, LogKey: rq.LogKey, Clients: map[string]clientOf{}, Made: n.now()}
 		n.vaults[rq.Archive] = v
 	}
@@ -119,6 +120,6 @@ func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
 		v.about.Clients[p] = c
 	}
 	v.about.Clients[print] = clientOf{Write: true, Epoch: rq.Epoch, Since: n.now()}
-	v.refused = refusal{} // who showed the code has looked
+	v.refused, v.doubts = refusal{}, nil // who showed the code has looked
 	return nil, errors.Join(v.save(), v.saveContact())
 }

@@ -34,7 +34,7 @@ func TestNothingGoesToANodeAbroadWithoutItsPapers(t *testing.T) {
 	papers := lapsed
 	papers.Until = "2099-12-31"
 	p.sender.SetTransfer(papers)
-	p.until("the rest", 20*time.Second, caughtUp)
+	p.until("the rest", 20*time.Second, func(st Status) bool { return caughtUp(st) && st.Checkpoint == p.log.Size() })
 	p.sameBytes()
 }
 

@@ -68,6 +68,7 @@ func OpenNode(dir string, log *slog.Logger, now func() time.Time) (*Node, error)
 		if err != nil {
 			return nil, err
 		}
+		v.now = now
 		n.vaults[d.Name()] = v
 	}
 	return n, nil
@@ -173,5 +174,6 @@ func (n *Node) routes() *http.ServeMux {
 	m.HandleFunc("POST /v1/checkpoint", n.write(n.checkpoint))
 	m.HandleFunc("GET /v1/list/{what}", n.read(n.list))
 	m.HandleFunc("GET /v1/file/{what}/{name}", n.read(n.file))
+	m.HandleFunc("GET /v1/arrivals", n.read(n.arrivals))
 	return m
 }

@@ -38,6 +38,9 @@ func (n *Node) client(h handler, write bool) http.HandlerFunc {
 		r.Body = &patient{ReadCloser: r.Body, rc: http.NewResponseController(w)}
 		if err := h(w, r, v); err != nil {
 			n.log.WarnContext(r.Context(), "refused", "path", r.Pattern, "archive", v.about.Archive, "err", err)
+			if write {
+				n.doubt(r.Context(), v, err)
+			}
 			if errors.Is(err, ErrQuota) && protocolOf(r.Header) < 2 {
 				err = ErrNodeFull // what an older appliance can tell
 			}
@@ -120,7 +123,13 @@ func (n *Node) putBlob(w http.ResponseWriter, r *http.Request, v *vault) error {
 	if err := sum.UnmarshalText([]byte(r.Header.Get("X-SHA256"))); err != nil {
 		return ErrConflict
 	}
-	if err := v.putBlob(r.PathValue("name"), sum, r.Body, v.clientOf(r).Epoch, putAtOf(r.Header)); err != nil {
+	client, at := v.clientOf(r), putAtOf(r.Header)
+	if err := client.own(at.Epoch); err != nil {
+		return err
+	}
+	if err := v.putBlob(r.PathValue("name"), sum, r.Body, client.Epoch, at); errors.Is(err, errReplaced) {
+		n.doubt(r.Context(), v, err)
+	} else if err != nil {
 		return err
 	}
 	return writeJSON(w, true)
@@ -135,7 +144,11 @@ func (n *Node) putPos(w http.ResponseWriter, r *http.Request, v *vault) error {
 	if err != nil {
 		return ErrConflict
 	}
-	leave, err := v.enter(v.clientOf(r).Epoch)
+	client := v.clientOf(r)
+	if err := client.own(uint32(epoch)); err != nil {
+		return err
+	}
+	leave, err := v.enter(client.Epoch)
 	if err != nil {
 		return err
 	}
@@ -195,7 +208,7 @@ func (n *Node) checkpoint(w http.ResponseWriter, r *http.Request, v *vault) erro
 
 func (n *Node) list(w http.ResponseWriter, r *http.Request, v *vault) error {
 	dir := r.PathValue("what")
-	if dir != "journal" && dir != "blobs" && dir != "log" {
+	if dir != "journal" && dir != "blobs" && dir != "log" && !keptLog.MatchString(dir) {
 		return ErrUnknown
 	}
 	ds, err := os.ReadDir(filepath.Join(v.dir, dir))
@@ -213,7 +226,7 @@ func (n *Node) list(w http.ResponseWriter, r *http.Request, v *vault) error {
 
 func (n *Node) file(w http.ResponseWriter, r *http.Request, v *vault) error {
 	what, name := r.PathValue("what"), r.PathValue("name")
-	if what != "journal" && what != "blobs" && what != "log" || !blobName.MatchString(name) {
+	if what != "journal" && what != "blobs" && what != "log" && !keptLog.MatchString(what) || !blobName.MatchString(name) {
 		return ErrUnknown
 	}
 	f, err := os.Open(filepath.Join(v.dir, what, name))

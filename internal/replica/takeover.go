@@ -119,79 +119,176 @@ func (s Standby) change(do func(*fence) error) error {
 	return writeFence(s.dir, f)
 }
 
-// Lay puts the vault's files where an archive and its log have them: repository
-// files as links where both lie on one disk, so that terabytes cost seconds, the
-// journal and the log, which are written on, as copies. What is not written off
-// yet is read in the order that keeps it whole: the log, the journal, then the
-// files that the journal names. It returns how much was linked and how much
-// copied, in bytes.
-func (s Standby) Lay(archiveDir, logDir string) (linked, copied int64, err error) {
-	for _, part := range []struct {
-		from, to string
-		link     bool
-	}{{"log", logDir, false}, {"journal", filepath.Join(archiveDir, "journal"), false}, {"blobs", filepath.Join(archiveDir, "archive"), true}} {
-		l, c, err := layAll(filepath.Join(s.dir, part.from), part.to, part.link)
-		linked, copied = linked+l, copied+c
-		if err != nil {
-			return linked, copied, fmt.Errorf("lay out %s: %w", part.from, err)
-		}
-	}
-	return linked, copied, nil
+// Laid is what [Standby.Lay] did, in bytes.
+type Laid struct {
+	Linked, Copied int64
+	Versions       map[string][]string // of the files that kopia overwrites, the newest first
 }
 
-func layAll(from, to string, link bool) (linked, copied int64, err error) {
+// Lay puts the vault's files where an archive and its log have them, as they are or,
+// with a time, as they were then: repository files as links where both lie on one
+// disk, so that terabytes cost seconds, the journal and the log, which are written
+// on, as copies. What is not written off yet is read in the order that keeps it
+// whole: the log, the journal, then the files that the journal names. Of the files
+// that kopia overwrites all versions lie beside the log. allowed tells names of the
+// repository from those that somebody made up.
+func (s Standby) Lay(archiveDir, logDir string, at time.Time, allowed func(string) bool) (l Laid, err error) {
+	m, err := s.moment(at)
+	if err != nil {
+		return l, err
+	}
+	if err := l.log(s, m, logDir); err != nil {
+		return l, fmt.Errorf("lay out the log: %w", err)
+	}
+	if err := l.journal(s, m, filepath.Join(archiveDir, "journal")); err != nil {
+		return l, fmt.Errorf("lay out the journal: %w", err)
+	}
+	if err := l.blobs(s, m, filepath.Join(archiveDir, "archive"), filepath.Join(logDir, "versions"), allowed); err != nil {
+		return l, fmt.Errorf("lay out the blobs: %w", err)
+	}
+	return l, nil
+}
+
+func (l *Laid) log(s Standby, m Moment, to string) error {
+	folder, bytes, witness := m.Log()
+	from := filepath.Join(s.dir, folder)
 	ds, err := os.ReadDir(from)
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
-	made := map[string]bool{}
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
 	for _, d := range ds {
-		name := d.Name()
-		if strings.HasSuffix(name, ".tmp") {
+		n := int64(-1)
+		if d.Name() == "entries.log" {
+			n = bytes
+		}
+		if strings.HasSuffix(d.Name(), ".tmp") || d.Name() == "checkpoint" && !m.Now() {
 			continue
 		}
-		if link {
-			deep, newest := Deep(name)
-			if !newest || !filepath.IsLocal(deep) {
-				continue
-			}
-			name = deep
+		if err := l.copy(filepath.Join(from, d.Name()), filepath.Join(to, d.Name()), n); err != nil {
+			return err
 		}
-		path := filepath.Join(to, name)
-		if dir := filepath.Dir(path); !made[dir] {
-			if err := os.MkdirAll(dir, 0o700); err != nil {
-				return linked, copied, err
-			}
-			made[dir] = true
-		}
+	}
+	if witness != nil {
+		return replaceFile(filepath.Join(to, "checkpoint"), witness)
+	}
+	return syncDir(to)
+}
+
+func (l *Laid) journal(s Standby, m Moment, to string) error {
+	from := filepath.Join(s.dir, "journal")
+	ds, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	for _, d := range ds {
 		fi, err := d.Info()
 		if err != nil {
-			return linked, copied, err
+			return err
 		}
-		if link && !mutable(name) {
-			err := os.Link(filepath.Join(from, d.Name()), path)
-			if err == nil || errors.Is(err, fs.ErrExist) {
-				linked += fi.Size()
-				continue
+		n := m.Journal(d.Name(), fi.Size())
+		if n == 0 || strings.HasSuffix(d.Name(), ".tmp") {
+			continue
+		}
+		if err := l.copy(filepath.Join(from, d.Name()), filepath.Join(to, d.Name()), n); err != nil {
+			return err
+		}
+	}
+	return syncDir(to)
+}
+
+func (l *Laid) blobs(s Standby, m Moment, to, old string, allowed func(string) bool) error {
+	from := filepath.Join(s.dir, "blobs")
+	ds, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	listed := map[string]int64{}
+	for _, d := range ds {
+		if !strings.HasSuffix(d.Name(), ".tmp") {
+			listed[d.Name()] = 0
+		}
+	}
+	files, versions := m.Versions(listed)
+	made := map[string]bool{}
+	mkdir := func(dir string) error {
+		if made[dir] {
+			return nil
+		}
+		made[dir] = true
+		return os.MkdirAll(dir, 0o700)
+	}
+	if err := errors.Join(mkdir(to), mkdir(old)); err != nil {
+		return err
+	}
+	for name, flat := range files {
+		if !allowed(name) {
+			continue
+		}
+		path := filepath.Join(to, name)
+		if err := mkdir(filepath.Dir(path)); err != nil {
+			return err
+		}
+		if err := l.link(filepath.Join(from, flat), path); err != nil {
+			return err
+		}
+	}
+	l.Versions = map[string][]string{}
+	for name, flats := range versions {
+		for _, flat := range flats {
+			path := filepath.Join(old, flat)
+			if err := l.copy(filepath.Join(from, flat), path, -1); err != nil {
+				return err
 			}
-			if !errors.Is(err, syscall.EXDEV) && !errors.Is(err, syscall.EPERM) && !errors.Is(err, syscall.ENOTSUP) && !errors.Is(err, syscall.EMLINK) {
-				return linked, copied, err
-			}
+			l.Versions[name] = append(l.Versions[name], path)
 		}
-		if err := layCopy(filepath.Join(from, d.Name()), path, fi); err != nil {
-			return linked, copied, full(err)
-		}
-		copied += fi.Size()
 	}
 	for dir := range made {
 		if err := syncDir(dir); err != nil {
-			return linked, copied, err
+			return err
 		}
 	}
-	return linked, copied, syncDir(to)
+	return nil
 }
 
-func layCopy(from, to string, fi os.FileInfo) error {
+func (l *Laid) link(from, to string) error {
+	err := os.Link(from, to)
+	if errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.EMLINK) {
+		return l.copy(from, to, -1)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	fi, err := os.Stat(to)
+	if err != nil {
+		return err
+	}
+	l.Linked += fi.Size()
+	return nil
+}
+
+// copy copies n bytes of a file, -1 for all.
+func (l *Laid) copy(from, to string, n int64) error {
+	fi, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if n < 0 {
+		n = fi.Size()
+	}
+	if err := layCopy(from, to, fi, n); err != nil {
+		return full(err)
+	}
+	l.Copied += n
+	return nil
+}
+
+func layCopy(from, to string, fi os.FileInfo, n int64) error {
 	r, err := os.Open(from)
 	if err != nil {
 		return err
@@ -201,7 +298,7 @@ func layCopy(from, to string, fi os.FileInfo) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(w, r)
+	_, err = io.Copy(w, io.LimitReader(r, n))
 	if err = errors.Join(err, w.Sync(), w.Close()); err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 // bytes are on disk.
 type vault struct {
 	dir   string
+	now   func() time.Time              // nil: the machine's clock
 	fault func(step, path string) error // asked before each change of a file when set: its error stands for the disk's
 
 	mu      sync.Mutex // one writer
@@ -30,12 +31,18 @@ type vault struct {
 	journal map[string]int64
 	entries int64
 	entEnd  int64
+	ends    []int64 // where the last entries end
 	blobs   int64
 	used    int64     // bytes of journal, blobs and log
 	coming  int64     // bytes of blobs that arrive now
 	quota   int64     // the node's, for an archive without its own
 	heard   time.Time // when its appliance was heard last
 	refused refusal   // the last checkpoint that did not extend the one held
+	came    arrivals  // when what is held arrived
+
+	doubts   map[string]refusal // what an appliance does not do while it is well
+	anew     map[string]int     // how often a file that kopia overwrites came since anewFrom
+	anewFrom time.Time
 }
 
 // about is the vault's own record.
@@ -118,7 +125,7 @@ func openVault(dir string) (*vault, error) {
 			return nil, fmt.Errorf("open vault: %w", err)
 		}
 	}
-	return v, v.loadContact()
+	return v, errors.Join(v.loadContact(), v.openArrivals())
 }
 
 // step is where a disk may fail.
@@ -168,6 +175,9 @@ func (v *vault) appendJournal(name string, off int64, b []byte) (int64, error) {
 	if err := v.room(int64(len(b))); err != nil {
 		return have, err
 	}
+	if err := v.arriveOften("j", name, fmt.Sprintf("%s %d", name, have), growthEvery); err != nil {
+		return have, err
+	}
 	if err := v.grow(path, have, b); err != nil {
 		return have, err
 	}
@@ -177,7 +187,8 @@ func (v *vault) appendJournal(name string, off int64, b []byte) (int64, error) {
 }
 
 // putBlob takes a blob once. The few names that kopia overwrites are kept in
-// every version; at says which of them is the newest.
+// every version; at says which of them is the newest. [errReplaced] says that the
+// blob was taken and that a person should know.
 func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32, at putAt) error {
 	if deep, _ := Deep(name); !blobName.MatchString(name) || strings.HasSuffix(name, ".tmp") || !filepath.IsLocal(deep) {
 		return ErrUnknown
@@ -228,10 +239,16 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32,
 		if !mutable(name) {
 			return errors.Join(ErrConflict, os.Remove(tmp))
 		}
-		kept = path + "@" + strconv.FormatInt(time.Now().UnixNano(), 36)
+		if err := mayReplace(name, path, tmp); err != nil {
+			return errors.Join(err, os.Remove(tmp))
+		}
+		kept = path + "@" + strconv.FormatInt(v.time().UnixNano(), 36)
 		if err := v.keep(path, kept); err != nil {
 			return errors.Join(full(err), os.Remove(tmp))
 		}
+	}
+	if err := v.arrive("b", name); err != nil {
+		return errors.Join(err, os.Remove(tmp), os.RemoveAll(kept))
 	}
 	if err := v.step("rename", path); err != nil {
 		return errors.Join(err, os.Remove(tmp), os.RemoveAll(kept))
@@ -243,7 +260,10 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32,
 	v.used += came.n
 	v.coming -= came.n // not twice, or who comes beside it is refused for nothing
 	came.n = 0
-	return v.syncBlobs()
+	if err := v.syncBlobs(); err != nil || kept == "" || !v.replaced(name) {
+		return err
+	}
+	return errReplaced
 }
 
 // keep gives the version of a blob that is about to be replaced a name of its

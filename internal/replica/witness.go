@@ -3,12 +3,14 @@ package replica
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -43,6 +45,7 @@ func (v *vault) countEntries() error {
 		}
 		v.entEnd += 4 + n
 		v.entries++
+		v.ended(v.entEnd)
 	}
 	return errors.Join(f.Truncate(v.entEnd), f.Sync())
 }
@@ -53,14 +56,20 @@ func (v *vault) entriesPath() string { return filepath.Join(v.dir, "log", "entri
 // key; the caller holds the lock and saves.
 func (v *vault) renewLog(key string, now time.Time) error {
 	log := filepath.Join(v.dir, "log")
-	if err := os.Rename(log, log+".kept-"+now.UTC().Format("20060102T150405.000000000")); err != nil {
+	kept := log + ".kept-" + now.UTC().Format("20060102T150405.000000000")
+	if err := v.arrive("k", filepath.Base(kept)); err != nil {
+		return err
+	}
+	delete(v.came.noted, "l") // of the new one the first is noted
+	delete(v.came.noted, "c")
+	if err := os.Rename(log, kept); err != nil {
 		return fmt.Errorf("keep the log before: %w", err)
 	}
 	if err := os.MkdirAll(log, 0o700); err != nil {
 		return fmt.Errorf("begin another log: %w", err)
 	}
 	v.used -= v.entEnd // as after a restart: what is kept aside does not count
-	v.about.LogKey, v.entries, v.entEnd = key, 0, 0
+	v.about.LogKey, v.entries, v.entEnd, v.ends = key, 0, 0, nil
 	return syncDir(v.dir)
 }
 
@@ -72,10 +81,14 @@ func (v *vault) appendEntries(from int64, entries [][]byte) (int64, error) {
 		return v.entries, fmt.Errorf("the log has %d entries, these begin at %d: %w", v.entries, from, ErrConflict)
 	}
 	skip := v.entries - from
+	if err := v.sameEntries(from, entries[:min(skip, int64(len(entries)))]); err != nil {
+		return v.entries, err
+	}
 	if skip >= int64(len(entries)) {
 		return v.entries, nil
 	}
 	var buf bytes.Buffer
+	var ends []int64
 	for _, e := range entries[skip:] {
 		if len(e) == 0 || len(e) > maxEntry {
 			// An empty one would be taken for the end at the next start, and what
@@ -84,8 +97,12 @@ func (v *vault) appendEntries(from int64, entries [][]byte) (int64, error) {
 		}
 		binary.Write(&buf, binary.BigEndian, uint32(len(e)))
 		buf.Write(e)
+		ends = append(ends, v.entEnd+int64(buf.Len()))
 	}
 	if err := v.room(int64(buf.Len())); err != nil {
+		return v.entries, err
+	}
+	if err := v.arriveOften("l", "", fmt.Sprint(v.entEnd), growthEvery); err != nil {
 		return v.entries, err
 	}
 	if err := v.grow(v.entriesPath(), v.entEnd, buf.Bytes()); err != nil {
@@ -94,7 +111,51 @@ func (v *vault) appendEntries(from int64, entries [][]byte) (int64, error) {
 	v.entEnd += int64(buf.Len())
 	v.used += int64(buf.Len())
 	v.entries += int64(len(entries)) - skip
+	v.ended(ends...)
 	return v.entries, nil
+}
+
+// sameEntries compares entries that are held already with what is sent for them.
+// They lie at the end: nothing older is ever sent again.
+func (v *vault) sameEntries(from int64, entries [][]byte) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	f, err := os.Open(v.entriesPath())
+	if err != nil {
+		return fmt.Errorf("compare entries: %w", err)
+	}
+	defer f.Close()
+	first := v.entries - int64(len(v.ends))
+	for i, e := range entries {
+		at := from + int64(i) - first
+		if at < 0 || at == 0 && first > 0 { // older than what is sent twice
+			continue
+		}
+		var begin int64
+		if at > 0 {
+			begin = v.ends[at-1]
+		}
+		held := make([]byte, v.ends[at]-begin)
+		if _, err := f.ReadAt(held, begin); err != nil {
+			return fmt.Errorf("compare entries: %w", err)
+		}
+		if !bytes.Equal(held[4:], e) {
+			return fmt.Errorf("entry %d is held with other bytes: %w", from+int64(i), ErrConflict)
+		}
+	}
+	return nil
+}
+
+// manyEnds is how many entries back what is sent twice is compared.
+const manyEnds = 4096
+
+// ended notes where the entries that were added end.
+func (v *vault) ended(ends ...int64) {
+	v.ends = append(v.ends, ends...)
+	if n := len(v.ends); n > 2*manyEnds {
+		v.ends = slices.Clone(v.ends[n-manyEnds:])
+	}
 }
 
 // cosign checks that a checkpoint extends the last one and signs it. It does
@@ -142,7 +203,10 @@ func (v *vault) cosign(ctx context.Context, checkpoint []byte, proof []tlog.Hash
 	if err := v.step("witness", path); err != nil {
 		return nil, full(err)
 	}
-	return signed, replaceFile(path, signed)
+	if err := replaceFile(path, signed); err != nil {
+		return signed, err
+	}
+	return signed, v.arriveOften("c", "", base64.StdEncoding.EncodeToString(signed), witnessedEvery)
 }
 
 // witnessed is the size of the checkpoint that a vault holds, 0 without one.

@@ -1,0 +1,224 @@
+package replica
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ErrNoTimes is that a node is too old to know when what it holds arrived.
+var ErrNoTimes = errors.New("this node does not note when things arrive: update it; what it holds now can be had without a time")
+
+// arrival is a line of the file.
+type arrival struct {
+	what string
+	at   time.Time
+	name string // of a blob, a journal file or a folder
+	size int64  // before
+	note []byte // signed checkpoint
+}
+
+func eachArrival(r io.Reader, fn func(arrival)) error {
+	sc := bufio.NewScanner(r)
+	sc.Buffer(nil, 1<<16)
+	for sc.Scan() {
+		f := strings.Fields(sc.Text())
+		if len(f) < 3 {
+			continue // a later release may write what this one does not know
+		}
+		ms, err := strconv.ParseInt(f[1], 10, 64)
+		if err != nil {
+			continue
+		}
+		a := arrival{what: f[0], at: time.UnixMilli(ms)}
+		switch {
+		case f[0] == "b", f[0] == "k":
+			a.name = f[2]
+		case f[0] == "j" && len(f) == 4:
+			a.name = f[2]
+			a.size, err = strconv.ParseInt(f[3], 10, 64)
+		case f[0] == "l":
+			a.size, err = strconv.ParseInt(f[2], 10, 64)
+		case f[0] == "c":
+			a.note, err = base64.StdEncoding.DecodeString(f[2])
+		default:
+			continue
+		}
+		if err == nil {
+			fn(a)
+		}
+	}
+	return sc.Err()
+}
+
+// Moment is what a node held at a time, or holds now.
+type Moment struct {
+	at      time.Time            // zero: now
+	first   map[string]time.Time // blob → when it came first
+	last    map[string]time.Time // blob → when the bytes that are held came
+	journal map[string]int64     // file → bytes then, where it has more now
+	entries int64                // bytes of the log's entries then, -1 where it has no more now
+	witness []byte               // the checkpoint then, nil without one
+	log     string               // folder of the log then
+}
+
+// Moment asks what the node held at a time; the zero time is now. It returns
+// [ErrNoTimes] from a node that does not know.
+func (c *Client) Moment(ctx context.Context, at time.Time) (Moment, error) {
+	if at.IsZero() {
+		return Moment{entries: -1, log: "log"}, nil
+	}
+	pr, pw := io.Pipe()
+	asked := make(chan error, 1)
+	go func() {
+		err := c.do(ctx, http.MethodGet, "/v1/arrivals", nil, nil, io.Writer(pw))
+		asked <- err
+		pw.CloseWithError(err)
+	}()
+	m, err := momentOf(pr, at)
+	pr.CloseWithError(err)
+	if aerr := <-asked; errors.Is(aerr, ErrNotOffered) {
+		return m, ErrNoTimes
+	} else if aerr != nil {
+		return m, aerr
+	}
+	return m, err
+}
+
+func (s Standby) moment(at time.Time) (Moment, error) {
+	if at.IsZero() {
+		return Moment{entries: -1, log: "log"}, nil
+	}
+	f, err := os.Open(filepath.Join(s.dir, arrivalsName))
+	if errors.Is(err, os.ErrNotExist) {
+		return Moment{}, ErrNoTimes
+	} else if err != nil {
+		return Moment{}, fmt.Errorf("read when things arrived: %w", err)
+	}
+	defer f.Close()
+	return momentOf(f, at)
+}
+
+func momentOf(r io.Reader, at time.Time) (Moment, error) {
+	m := Moment{at: at, first: map[string]time.Time{}, last: map[string]time.Time{}, journal: map[string]int64{}, entries: -1, log: "log"}
+	err := eachArrival(r, func(a arrival) {
+		after := a.at.After(at)
+		switch a.what {
+		case "b":
+			if t, ok := m.first[a.name]; !ok || a.at.Before(t) {
+				m.first[a.name] = a.at
+			}
+			m.last[a.name] = a.at
+		case "j":
+			if _, ok := m.journal[a.name]; !ok && after {
+				m.journal[a.name] = a.size
+			}
+		case "l":
+			if after && m.entries < 0 && m.log == "log" {
+				m.entries = a.size
+			}
+		case "c":
+			if !after {
+				m.witness = a.note
+			}
+		case "k":
+			switch {
+			case !after: // what was before it is of another log
+				m.witness = nil
+			case m.log == "log":
+				m.log = a.name
+			}
+		}
+	})
+	if err != nil {
+		return m, fmt.Errorf("read when things arrived: %w", err)
+	}
+	return m, nil
+}
+
+// Journal is how many of a journal file's bytes were held.
+func (m Moment) Journal(name string, size int64) int64 {
+	if n, ok := m.journal[name]; ok {
+		return min(n, size)
+	}
+	return size
+}
+
+// Log is the folder of the log, how many bytes of its entries were held, -1 for
+// all of them, and the checkpoint that was, nil for the one that lies there.
+func (m Moment) Log() (folder string, entries int64, witness []byte) {
+	return m.log, m.entries, m.witness
+}
+
+// Now reports whether the moment is the present.
+func (m Moment) Now() bool { return m.at.IsZero() }
+
+// Versions chooses from the blobs of a listing those that were held. files are
+// the repository's files by their name there; of those that kopia overwrites,
+// versions lists every one, from the newest to the oldest.
+func (m Moment) Versions(listed map[string]int64) (files map[string]string, versions map[string][]string) {
+	files, versions = map[string]string{}, map[string][]string{}
+	type version struct {
+		name string
+		till time.Time // zero: in force
+	}
+	all := map[string][]version{}
+	for name := range listed {
+		base, at, old := strings.Cut(name, "@")
+		if !m.Now() {
+			t, ok := m.last[base]
+			if mutable(base) {
+				t, ok = m.first[base]
+			}
+			if !ok || t.After(m.at) {
+				continue
+			}
+		}
+		if !mutable(base) {
+			if !old {
+				deep, _ := Deep(base)
+				files[deep] = name
+			}
+			continue
+		}
+		v := version{name: name}
+		if old {
+			ns, err := strconv.ParseInt(at, 36, 64)
+			if err != nil {
+				continue
+			}
+			v.till = time.Unix(0, ns)
+		}
+		all[base] = append(all[base], v)
+	}
+	for base, vs := range all {
+		// the newest first: what is in force, then by when each was replaced
+		slices.SortFunc(vs, func(a, b version) int {
+			if a.till.IsZero() != b.till.IsZero() {
+				return map[bool]int{true: -1, false: 1}[a.till.IsZero()]
+			}
+			return b.till.Compare(a.till)
+		})
+		from := 0
+		for i, v := range vs { // the last that was replaced only after the moment was in force then
+			if !m.Now() && !v.till.IsZero() && v.till.After(m.at) {
+				from = i
+			}
+		}
+		deep, _ := Deep(base)
+		for _, v := range vs[from:] {
+			versions[deep] = append(versions[deep], v.name)
+		}
+	}
+	return files, versions
+}
