@@ -69,15 +69,16 @@ type Appliance struct {
 
 	damages chan archive.Damage
 
-	mu      sync.Mutex // guards below
-	client  *dingtalk.Client
-	sender  *replica.Sender
-	places  []*placeRun
-	stop    context.CancelFunc // ends the sender's run
-	states  map[string]consentState
-	root    keys.Root
-	next    keys.Root // a rotation's that did not come to its end
-	rotated bool      // the archive's lock opens with next
+	mu       sync.Mutex // guards below
+	client   *dingtalk.Client
+	sender   *replica.Sender
+	places   []*placeRun
+	stop     context.CancelFunc // ends the sender's run
+	states   map[string]consentState
+	refusals map[watch.Cause]time.Time // when the node's last was raised
+	root     keys.Root
+	next     keys.Root // a rotation's that did not come to its end
+	rotated  bool      // the archive's lock opens with next
 
 	kit     []keys.Share // made and not yet typed back
 	kitRoot keys.Root    // what they are shares of

@@ -42,6 +42,7 @@ func (a *Appliance) setSender(ctx context.Context, p replica.Peer) error {
 	s.SetLimit(replica.Limit(limit))
 	s.SetTransfer(transfer)
 	s.OnSuperseded(a.superseded)
+	s.OnRefused(a.refused)
 	a.mu.Lock()
 	a.sender = s
 	a.mu.Unlock()

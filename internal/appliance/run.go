@@ -60,6 +60,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	g.Go(func() error { return a.watchCatalog(ctx) })
 	g.Go(func() error { return a.watchClock(ctx) })
 	g.Go(func() error { return a.watchLog(ctx) })
+	g.Go(func() error { return a.watchFiles(ctx) })
 	g.Go(func() error { return watchdog(ctx) })
 	g.Go(func() error {
 		select {

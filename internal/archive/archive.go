@@ -163,6 +163,8 @@ type Archive struct {
 	// on disk.
 	flushMu sync.Mutex
 	healMu  sync.Mutex
+	lookMu  sync.Mutex
+	looked  time.Time // when the last look at the files began; guarded by lookMu
 	// keep is read-locked by whoever reads journal files from end to end and
 	// write-locked while folded ones are removed.
 	keep sync.RWMutex

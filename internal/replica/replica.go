@@ -161,4 +161,6 @@ type State struct {
 	Fence    uint32           `json:"fence,omitempty"` // epoch of the appliance that took over; 0: none has
 	Used     int64            `json:"used,omitempty"`  // by this archive
 	Quota    int64            `json:"quota,omitempty"` // that it may take, 0 = no bound
+
+	compared bool // of a session: the entries behind the checkpoint are the node's too
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -28,7 +29,8 @@ type Sender struct {
 	wake   chan struct{}
 	retry  time.Duration // how long it waits after the first failure
 
-	superseded func(context.Context) // called whenever the node says so
+	superseded func(context.Context)        // called whenever the node says so
+	refused    func(context.Context, error) // called whenever the node refuses what is sent
 
 	mu       sync.Mutex // guards below
 	queue    []unsent   // journal bytes the node does not have, oldest first
@@ -75,6 +77,10 @@ func NewSender(c *Client, logger *slog.Logger, now func() time.Time) *Sender {
 // OnSuperseded sets what is done when the node says that another appliance has
 // taken over. Call it before Run; fn may be called again and again.
 func (s *Sender) OnSuperseded(fn func(context.Context)) { s.superseded = fn }
+
+// OnRefused sets what is done when the node refuses what is sent, because it holds
+// other bytes or has no room. Call it before Run; fn may be called again and again.
+func (s *Sender) OnRefused(fn func(context.Context, error)) { s.refused = fn }
 
 // Appended tells of journal bytes that are on the local disk.
 func (s *Sender) Appended(file string, off int64, b []byte) {
@@ -135,6 +141,9 @@ func (s *Sender) Run(ctx context.Context, a *archive.Archive, l *audit.Log) erro
 		if ctx.Err() != nil {
 			break
 		}
+		if s.refused != nil && slices.ContainsFunc(refusals, func(e error) bool { return errors.Is(err, e) }) {
+			s.refused(ctx, err)
+		}
 		if s.Status().LastAck.After(began) { // it worked meanwhile: what fails now is something else
 			wait = s.retry
 		}
@@ -147,6 +156,9 @@ func (s *Sender) Run(ctx context.Context, a *archive.Archive, l *audit.Log) erro
 	}
 	return ctx.Err()
 }
+
+// refusals are the node's answers that no waiting mends.
+var refusals = []error{ErrConflict, ErrRolledBack, ErrNodeFull, ErrQuota}
 
 func (s *Sender) set(fn func(*Status)) {
 	s.mu.Lock()
@@ -418,6 +430,9 @@ func (s *Sender) sameLog(ctx context.Context, l *audit.Log, st *State) error {
 
 func (s *Sender) log(ctx context.Context, l *audit.Log, st *State) error {
 	size := l.Size()
+	if !st.compared { // what nobody has witnessed may be anybody's: the node compares
+		st.Entries, st.compared = min(st.Entries, max(st.Size, st.Entries-manyEnds/2)), true
+	}
 	for st.Entries < size {
 		es, err := l.Raw(st.Entries, min(st.Entries+500, size))
 		if err != nil {

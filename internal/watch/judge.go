@@ -64,10 +64,11 @@ const (
 
 	Breakglass Cause = "breakglass" // somebody signed in with the account in the envelope
 	LogTamper  Cause = "logtamper"  // the audit log is not what was signed
+	Refused    Cause = "refused"    // the off-site node does not take what is sent
 )
 
 // Causes lists them, worst first.
-var Causes = []Cause{LogTamper, Ransom, Breakglass, Damage, Deletion, Missing, Change, Shrink, Silence}
+var Causes = []Cause{LogTamper, Ransom, Breakglass, Damage, Refused, Deletion, Missing, Change, Shrink, Silence}
 
 // Finding is one unusual thing at one place.
 type Finding struct {

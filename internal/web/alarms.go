@@ -22,7 +22,7 @@ const alarmLimit = 100
 // placeLimit is how many places of an alarm the page lists.
 const placeLimit = 60
 
-var causeIcons = map[watch.Cause]string{watch.LogTamper: "octagon-x", watch.Ransom: "octagon-x", watch.Damage: "octagon-x", watch.Deletion: "octagon-x", watch.Missing: "file-search", watch.Change: "refresh-cw", watch.Shrink: "file-search", watch.Silence: "messages-square", watch.Breakglass: "key-round"}
+var causeIcons = map[watch.Cause]string{watch.LogTamper: "octagon-x", watch.Ransom: "octagon-x", watch.Damage: "octagon-x", watch.Refused: "octagon-x", watch.Deletion: "octagon-x", watch.Missing: "file-search", watch.Change: "refresh-cw", watch.Shrink: "file-search", watch.Silence: "messages-square", watch.Breakglass: "key-round"}
 
 // alarmTitle is the alarm in one sentence, with how many it is about.
 func (w words) alarmTitle(a *watch.Alarm) string {

@@ -1,0 +1,135 @@
+package appliance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"farol/internal/archive"
+	"farol/internal/replica"
+	"farol/internal/watch"
+)
+
+// lookEvery is how often the files on disk are looked at. A look takes a second
+// where there are a million of them, and waits in proportion.
+const lookEvery = time.Minute
+
+// watchFiles notices what somebody does to the files of a running appliance.
+func (a *Appliance) watchFiles(ctx context.Context) error {
+	held, err := a.stateFiles()
+	if err != nil {
+		return err
+	}
+	for wait := lookEvery; ; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+		began := time.Now()
+		if err := a.lookAtFiles(ctx, held); err != nil && ctx.Err() == nil {
+			a.log.WarnContext(ctx, "the files were not looked at", "err", err)
+		}
+		wait = max(lookEvery, 50*time.Since(began))
+	}
+}
+
+// lookAtFiles looks once. The archive's findings raise their alarm by themselves.
+func (a *Appliance) lookAtFiles(ctx context.Context, held map[string]os.FileInfo) error {
+	_, err := a.archive.Look(ctx)
+	for name, was := range held {
+		what, serr := stateDiffers(filepath.Join(a.cfg.StateDir, name), was)
+		if what != "" {
+			a.damaged(archive.Damage{What: what, Where: name, Lost: true})
+			delete(held, name) // once is enough: the next start mends it, or says that it cannot
+		}
+		err = errors.Join(err, serr)
+	}
+	return err
+}
+
+// stateFiles are those that must stay where they are while the appliance runs.
+func (a *Appliance) stateFiles() (map[string]os.FileInfo, error) {
+	held := map[string]os.FileInfo{}
+	for _, name := range []string{"control.db", "catalog.db", "log/entries.log"} {
+		fi, err := os.Stat(filepath.Join(a.cfg.StateDir, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // the log of a first start
+		} else if err != nil {
+			return nil, fmt.Errorf("look at the appliance's files: %w", err)
+		}
+		held[name] = fi
+	}
+	return held, nil
+}
+
+var sqliteHead = []byte("SQLite format 3\x00")
+
+// stateDiffers says whether a file is another one than was opened, or plainly no
+// longer what it was: the databases' and the log's own checks read deeper, and
+// seldom.
+func stateDiffers(path string, was os.FileInfo) (string, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "file missing", nil
+	} else if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	if !os.SameFile(fi, was) {
+		return "file replaced", nil
+	}
+	if filepath.Ext(path) != ".db" {
+		if fi.Size() < was.Size() {
+			return "file cut", nil
+		}
+		return "", nil
+	}
+	head := make([]byte, len(sqliteHead))
+	if _, err := io.ReadFull(f, head); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return "file cut", nil
+	} else if err != nil {
+		return "", err
+	}
+	if !bytes.Equal(head, sqliteHead) {
+		return "file overwritten", nil
+	}
+	return "", nil
+}
+
+// refusedAgain is how long the same refusal of the node is no new alarm.
+const refusedAgain = 24 * time.Hour
+
+// refused opens an alarm about what the node does not take: it holds other bytes
+// than this appliance sends, or another log, or has no room.
+func (a *Appliance) refused(ctx context.Context, err error) {
+	f := watch.Finding{Cause: watch.Refused, Seen: 1}
+	if errors.Is(err, replica.ErrRolledBack) {
+		f = watch.Finding{Cause: watch.LogTamper, Seen: 1, Held: a.audit.Size()}
+	}
+	a.mu.Lock()
+	if a.refusals == nil {
+		a.refusals = map[watch.Cause]time.Time{}
+	}
+	known := time.Since(a.refusals[f.Cause]) < refusedAgain
+	a.mu.Unlock()
+	if known {
+		return
+	}
+	if err := a.watch.Raise(ctx, f); err != nil {
+		a.log.ErrorContext(ctx, "the node's refusal has no alarm", "err", err)
+		return
+	}
+	a.mu.Lock()
+	a.refusals[f.Cause] = time.Now()
+	a.mu.Unlock()
+}
