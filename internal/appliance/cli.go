@@ -131,8 +131,8 @@ func ServeNode(ctx context.Context, dir, listen string, quota int64, silent time
 	return err
 }
 
-// ErrNodeAlarm is that an appliance of a node is silent or was refused.
-var ErrNodeAlarm = errors.New("an appliance is silent, or its log did not extend what the node holds")
+// ErrNodeAlarm is that somebody should look at an appliance of a node.
+var ErrNodeAlarm = errors.New("an appliance is silent, was refused, or does what one that is well does not")
 
 // NodeStatus prints how each archive on a node stands, and returns
 // [ErrNodeAlarm] when somebody should look.
@@ -155,6 +155,14 @@ func NodeStatus(dir string, silent time.Duration, asJSON bool, out io.Writer) er
 		switch {
 		case h.Refused > 0:
 			word = fmt.Sprintf("REFUSED: %d checkpoints did not extend the log, last %s", h.Refused, h.LastRefused.UTC().Format(time.RFC3339))
+		case h.Conflicts > 0:
+			word = fmt.Sprintf("CONFLICT: other bytes were sent for what is held, which is kept, %d times, last %s", h.Conflicts, h.LastConflict.UTC().Format(time.RFC3339))
+		case h.Replaced:
+			word = fmt.Sprintf("REPLACED: the archive's lock came anew, or its settings far too often, last %s; every version is kept; right when the root key was changed then", h.LastReplaced.UTC().Format(time.RFC3339))
+		case h.Full:
+			word = fmt.Sprintf("FULL: something found no room, last %s", h.LastFull.UTC().Format(time.RFC3339))
+		case h.Nearly:
+			word = "NEARLY FULL: nine tenths of the quota are used"
 		case h.Silent:
 			word = "SILENT"
 		}

@@ -178,7 +178,12 @@ func (f *fetcher) blobs(m replica.Moment, dir, old string) (map[string][]string,
 	for local, vs := range versions {
 		for _, name := range vs {
 			path := filepath.Join(old, name)
-			files = append(files, wanted{"blobs", name, path, sizes[name], true})
+			err := f.one(wanted{"blobs", name, path, sizes[name], true})
+			if errors.Is(err, replica.ErrUnknown) { // an older node gives the newest only
+				continue
+			} else if err != nil {
+				return nil, fmt.Errorf("fetch from the node: %w", err)
+			}
 			paths[local] = append(paths[local], path)
 		}
 	}

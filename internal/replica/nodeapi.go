@@ -226,7 +226,7 @@ func (n *Node) list(w http.ResponseWriter, r *http.Request, v *vault) error {
 
 func (n *Node) file(w http.ResponseWriter, r *http.Request, v *vault) error {
 	what, name := r.PathValue("what"), r.PathValue("name")
-	if what != "journal" && what != "blobs" && what != "log" && !keptLog.MatchString(what) || !blobName.MatchString(name) {
+	if what != "journal" && what != "blobs" && what != "log" && !keptLog.MatchString(what) || !blobName.MatchString(name) && !(what == "blobs" && blobVersion.MatchString(name)) {
 		return ErrUnknown
 	}
 	f, err := os.Open(filepath.Join(v.dir, what, name))

@@ -178,6 +178,9 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 	s.set(func(x *Status) {
 		x.Connected, x.Err, x.DiskFree, x.DiskSize, x.Entries, x.Checkpoint = true, nil, st.DiskFree, st.DiskSize, st.Entries, st.Size
 	})
+	if err := s.setBack(ctx, a, l, &st); err != nil {
+		return err
+	}
 	s.owed(a, &st)
 	same := false
 	for {

@@ -66,6 +66,7 @@ type clientOf struct {
 
 var (
 	journalName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$`)
+	blobVersion = regexp.MustCompile(`^[a-z.]{1,50}@[0-9a-z]{1,20}$`) // of one that kopia has overwritten since
 	blobName    = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9._~-]{0,200}$`)
 )
 
@@ -174,6 +175,11 @@ func (v *vault) appendJournal(name string, off int64, b []byte) (int64, error) {
 	}
 	if err := v.room(int64(len(b))); err != nil {
 		return have, err
+	}
+	if have == 0 {
+		if err := v.follows(name, b); err != nil {
+			return have, err
+		}
 	}
 	if err := v.arriveOften("j", name, fmt.Sprintf("%s %d", name, have), growthEvery); err != nil {
 		return have, err
