@@ -255,7 +255,7 @@ func (a *Appliance) watchLog(ctx context.Context) error {
 			checked = time.Now()
 			full := time.Since(day) >= 24*time.Hour
 			if err := a.checkLog(ctx, full); errors.Is(err, audit.ErrTampered) {
-				return errors.Join(err, writeDurable(filepath.Join(a.cfg.StateDir, badLog), nil))
+				return err
 			} else if err != nil && ctx.Err() == nil {
 				a.log.WarnContext(ctx, "the audit log was not checked", "err", err)
 			}
@@ -272,12 +272,14 @@ func (a *Appliance) watchLog(ctx context.Context) error {
 
 // checkLog compares the log with what was kept of it, and reads it through when
 // full.
-func (a *Appliance) checkLog(ctx context.Context, full bool) error {
+func (a *Appliance) checkLog(ctx context.Context, full bool) (err error) {
+	defer func() {
+		if errors.Is(err, audit.ErrTampered) {
+			err = errors.Join(err, writeDurable(filepath.Join(a.cfg.StateDir, badLog), nil))
+		}
+	}()
 	heads, err := a.logHeads(ctx, a.logVerify)
-	if err != nil {
-		return err
-	}
-	if err := a.audit.Check(heads...); err != nil {
+	if err = errors.Join(a.audit.Check(heads...), err); err != nil { // also where what was kept cannot be read
 		return err
 	}
 	if s := a.currentSender(); s != nil && errors.Is(s.Status().Err, replica.ErrRolledBack) {

@@ -3,6 +3,7 @@ package appliance
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"farol/internal/archive"
+	"farol/internal/audit"
 	"farol/internal/replica"
 	"farol/internal/watch"
 )
@@ -32,14 +34,17 @@ func (a *Appliance) watchFiles(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 		began := time.Now()
-		if err := a.lookAtFiles(ctx, held); err != nil && ctx.Err() == nil {
+		if err := a.lookAtFiles(ctx, held); errors.Is(err, audit.ErrTampered) {
+			return err
+		} else if err != nil && ctx.Err() == nil {
 			a.log.WarnContext(ctx, "the files were not looked at", "err", err)
 		}
 		wait = max(lookEvery, 50*time.Since(began))
 	}
 }
 
-// lookAtFiles looks once. The archive's findings raise their alarm by themselves.
+// lookAtFiles looks once. The archive's findings raise their alarm by themselves;
+// of a log that was tampered with the next start tells.
 func (a *Appliance) lookAtFiles(ctx context.Context, held map[string]os.FileInfo) error {
 	_, err := a.archive.Look(ctx)
 	for name, was := range held {
@@ -50,17 +55,15 @@ func (a *Appliance) lookAtFiles(ctx context.Context, held map[string]os.FileInfo
 		}
 		err = errors.Join(err, serr)
 	}
-	return err
+	return errors.Join(err, a.checkLog(ctx, false))
 }
 
 // stateFiles are those that must stay where they are while the appliance runs.
 func (a *Appliance) stateFiles() (map[string]os.FileInfo, error) {
 	held := map[string]os.FileInfo{}
-	for _, name := range []string{"control.db", "catalog.db", "log/entries.log"} {
+	for _, name := range []string{"control.db", "catalog.db"} {
 		fi, err := os.Stat(filepath.Join(a.cfg.StateDir, name))
-		if errors.Is(err, os.ErrNotExist) {
-			continue // the log of a first start
-		} else if err != nil {
+		if err != nil {
 			return nil, fmt.Errorf("look at the appliance's files: %w", err)
 		}
 		held[name] = fi
@@ -70,9 +73,8 @@ func (a *Appliance) stateFiles() (map[string]os.FileInfo, error) {
 
 var sqliteHead = []byte("SQLite format 3\x00")
 
-// stateDiffers says whether a file is another one than was opened, or plainly no
-// longer what it was: the databases' and the log's own checks read deeper, and
-// seldom.
+// stateDiffers says whether a database is another file than was opened, or plainly no
+// longer what it was: its own check reads deeper, and seldom.
 func stateDiffers(path string, was os.FileInfo) (string, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -88,20 +90,21 @@ func stateDiffers(path string, was os.FileInfo) (string, error) {
 	if !os.SameFile(fi, was) {
 		return "file replaced", nil
 	}
-	if filepath.Ext(path) != ".db" {
-		if fi.Size() < was.Size() {
-			return "file cut", nil
-		}
-		return "", nil
-	}
-	head := make([]byte, len(sqliteHead))
+	head := make([]byte, 32)
 	if _, err := io.ReadFull(f, head); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return "file cut", nil
 	} else if err != nil {
 		return "", err
 	}
-	if !bytes.Equal(head, sqliteHead) {
+	if !bytes.HasPrefix(head, sqliteHead) {
 		return "file overwritten", nil
+	}
+	page := int64(binary.BigEndian.Uint16(head[16:]))
+	if page == 1 {
+		page = 65536
+	}
+	if fi.Size() < page*int64(binary.BigEndian.Uint32(head[28:])) {
+		return "file cut", nil
 	}
 	return "", nil
 }

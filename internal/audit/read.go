@@ -199,7 +199,8 @@ func (l *Log) Since(old int64) (checkpoint []byte, size int64, proof []tlog.Hash
 }
 
 // Raw returns the sealed bytes of entries [from, to) as they lie on disk, for
-// the off-site copy.
+// the off-site copy, which cannot look into them: bytes that are not the entry that
+// was hashed are [ErrTampered], and no copy of them is made.
 func (l *Log) Raw(from, to int64) ([][]byte, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -208,6 +209,17 @@ func (l *Log) Raw(from, to int64) ([][]byte, error) {
 		b, err := l.read(i)
 		if err != nil {
 			return nil, err
+		}
+		o, err := l.open(i, b)
+		if err != nil {
+			return nil, err
+		}
+		h, err := l.ReadHashes([]int64{tlog.StoredHashIndex(0, i)})
+		if err != nil {
+			return nil, err
+		}
+		if h[0] != tlog.RecordHash(o.leaf) {
+			return nil, fmt.Errorf("%w: entry %d is not the one that was hashed", ErrTampered, i)
 		}
 		out = append(out, b)
 	}

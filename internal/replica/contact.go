@@ -56,8 +56,12 @@ func (v *vault) hear(print string, now time.Time, quota int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.quota = quota
-	if v.about.Clients[print].Write {
-		v.heard = now
+	if !v.about.Clients[print].Write {
+		return
+	}
+	first := v.heard.IsZero()
+	if v.heard = now; first {
+		_ = v.saveContact() // [Node.listen] does it again and says when it fails
 	}
 }
 

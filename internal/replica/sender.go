@@ -436,23 +436,17 @@ func (s *Sender) log(ctx context.Context, l *audit.Log, st *State) error {
 	if !st.compared { // what nobody has witnessed may be anybody's: the node compares
 		st.Entries, st.compared = min(st.Entries, max(st.Size, st.Entries-manyEnds/2)), true
 	}
-	for st.Entries < size {
-		es, err := l.Raw(st.Entries, min(st.Entries+500, size))
-		if err != nil {
-			return err
-		}
-		if err := s.client.entries(ctx, st.Entries, es); err != nil {
-			return err
-		}
-		st.Entries += int64(len(es))
+	if err := s.entries(ctx, l, st, size); err != nil || size == 0 || st.Size >= size {
+		return err
 	}
-	if size == 0 || st.Size >= size {
-		return nil
-	}
-	// the log may have grown since its entries were sent: the checkpoint is of
-	// the size that comes with it
+	// the log may have grown since its entries were sent: what comes with the
+	// checkpoint is held before the checkpoint is, or the log that comes home one
+	// day would look cut
 	cp, size, proof, err := l.Since(st.Size)
 	if err != nil {
+		return err
+	}
+	if err := s.entries(ctx, l, st, size); err != nil {
 		return err
 	}
 	signed, err := s.client.cosign(ctx, cp, proof)
@@ -464,6 +458,21 @@ func (s *Sender) log(ctx context.Context, l *audit.Log, st *State) error {
 	}
 	st.Size = size
 	s.set(func(x *Status) { x.Checkpoint, x.Entries = size, st.Entries })
+	return nil
+}
+
+// entries sends the log's entries up to size.
+func (s *Sender) entries(ctx context.Context, l *audit.Log, st *State, size int64) error {
+	for st.Entries < size {
+		es, err := l.Raw(st.Entries, min(st.Entries+500, size))
+		if err != nil {
+			return err
+		}
+		if err := s.client.entries(ctx, st.Entries, es); err != nil {
+			return err
+		}
+		st.Entries += int64(len(es))
+	}
 	return nil
 }
 
