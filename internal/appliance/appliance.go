@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"farol/internal/access"
 	"farol/internal/approval"
@@ -60,6 +61,8 @@ type Appliance struct {
 	logSign   note.Signer
 	logVerify note.Verifier
 	headSize  int64 // of the checkpoint kept last; of one goroutine at a time
+	looks     sync.Mutex
+	logSeen   tlog.Tree // the log at the last look that found it whole; guarded by looks
 	catalog   *catalog.Catalog
 	watch     *watch.Watch
 	engine    *backup.Engine

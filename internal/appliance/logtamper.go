@@ -278,9 +278,20 @@ func (a *Appliance) checkLog(ctx context.Context, full bool) (err error) {
 			err = errors.Join(err, writeDurable(filepath.Join(a.cfg.StateDir, badLog), nil))
 		}
 	}()
+	a.looks.Lock()
+	defer a.looks.Unlock()
 	heads, err := a.logHeads(ctx, a.logVerify)
-	if err = errors.Join(a.audit.Check(heads...), err); err != nil { // also where what was kept cannot be read
+	if a.logSeen.N > 0 { // with the control database gone this is all that was kept
+		heads = append(heads, a.logSeen)
+	}
+	now := a.audit.Checkpoint()
+	if err = errors.Join(a.audit.Check(heads...), err); err != nil {
 		return err
+	}
+	if now != nil {
+		if a.logSeen, err = audit.OpenCheckpoint(now, a.logVerify); err != nil {
+			return err
+		}
 	}
 	if s := a.currentSender(); s != nil && errors.Is(s.Status().Err, replica.ErrRolledBack) {
 		// The node holds another log than this one. Which of the two is right, a

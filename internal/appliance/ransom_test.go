@@ -76,16 +76,17 @@ func TestRansomwareRehearsal(t *testing.T) {
 		{"ship false commits with the stolen keys", (*attacked).forge},
 	} {
 		t.Run(act.name, func(t *testing.T) {
+			t.Parallel()
 			x := base.copy(t)
 			act.do(x)
 		})
 	}
 }
 
-// dayBehind lives a day: a simulated tenant in full, with what is folded and what
-// is not, all of it acknowledged by the node; then both stop.
+// dayBehind lives a day: what a simulated tenant has, as far as it was read by then
+// (FAROL_RANSOM=full waits for all of it), acknowledged by the node; then both stop.
 func dayBehind(t *testing.T) *attacked {
-	h := newStart(t, simulator.Options{Seed: 3, People: 12, Messages: 400}, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})))
+	h := newStart(t, simulator.Options{Seed: 3, People: 12, Messages: 100}, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})))
 	ctx, a := t.Context(), h.a
 	if err := a.Bind(ctx, web.Binding{Region: "custom", BaseURL: h.simURL, ClientID: h.sim.ClientID(), ClientSecret: h.sim.ClientSecret()}); err != nil {
 		t.Fatal(err)
@@ -96,7 +97,11 @@ func dayBehind(t *testing.T) *attacked {
 	if _, err := a.engine.Start(ctx, backup.Full, "test"); err != nil {
 		t.Fatal(err)
 	}
-	waitRun(t, a)
+	if os.Getenv("FAROL_RANSOM") == "full" {
+		waitRun(t, a)
+	} else {
+		eventually(t, "a day's worth of the tenant", func() bool { return a.archive.LastSeq() >= 25 })
+	}
 	if _, err := a.archive.Fold(ctx); err != nil {
 		t.Fatal(err)
 	}
