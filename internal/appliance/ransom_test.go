@@ -305,8 +305,26 @@ func (x *attacked) comesBack(at time.Time) (aside []Foreign) {
 	if rep, err := b.archive.Check(x.t.Context(), true, nil); err != nil || !rep.OK() {
 		x.t.Errorf("the archive read back: %+v %v", rep, err)
 	}
+	x.goesOn(b)
 	x.t.Logf("%d records and attachments came back as they were, %d files put aside, in %v", len(x.before), len(aside), time.Since(began).Round(time.Millisecond))
 	return aside
+}
+
+// goesOn enrols the recovered appliance with the same node, which takes it up.
+func (x *attacked) goesOn(b *Appliance) {
+	x.t.Helper()
+	x.node.Bound(0, 0)
+	if err := b.Enrol(x.t.Context(), x.addr(), x.node.NewCode()); err != nil {
+		x.t.Fatalf("enrol again: %v", err)
+	}
+	commitOne(x.t, b, "after it all")
+	if err := b.caughtUp(x.t.Context()); err != nil {
+		x.t.Fatal(err)
+	}
+	eventually(x.t, "the recovered appliance's log is witnessed", func() bool { return x.witnessed() >= b.audit.Size() })
+	if h := x.held(); h.Conflicts > 0 || h.Refused > 0 {
+		x.t.Errorf("the node is not at peace with the recovered appliance: %+v", h)
+	}
 }
 
 func (x *attacked) addr() string {

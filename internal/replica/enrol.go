@@ -112,6 +112,12 @@ func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
 			return nil, full(err)
 		}
 	}
+	// One recovered as of an earlier time has a log of then; the person who showed the
+	// code has decided here too.
+	v.about.Anew = false
+	for _, c := range v.about.Clients {
+		v.about.Anew = v.about.Anew || c.Write && c.Epoch < rq.Epoch
+	}
 	// one writer: an appliance that was replaced may no longer write
 	for p, c := range v.about.Clients {
 		if c.Write {

@@ -55,6 +55,7 @@ type about struct {
 	Made    time.Time           `json:"made"`
 	Quota   int64               `json:"quota,omitempty"`   // bytes, written by the node's operator; 0 = the node's
 	Mutable map[string]putAt    `json:"mutable,omitempty"` // name → of which put is the version held
+	Anew    bool                `json:"anew,omitempty"`    // a recovered appliance was enrolled: its log may be of an earlier time
 }
 
 type clientOf struct {

@@ -184,12 +184,18 @@ func (v *vault) cosign(ctx context.Context, checkpoint []byte, proof []tlog.Hash
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	if now.N < was.N || now.N == was.N && now.Hash != was.Hash {
-		return nil, ErrRolledBack
+	if err := extends(was, now, proof); err != nil && !v.about.Anew {
+		return nil, err
+	} else if err != nil {
+		if err := v.renewLog(v.about.LogKey, v.time()); err != nil {
+			return nil, full(err)
+		}
 	}
-	if now.N > was.N {
-		if err := audit.VerifyConsistency(was, now, proof); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrRolledBack, err)
+	if v.about.Anew {
+		before := v.about
+		v.about.Anew = false
+		if err := v.saveOr(before); err != nil {
+			return nil, full(err)
 		}
 	}
 	n, err := note.Open(checkpoint, note.VerifierList(key))
@@ -207,6 +213,19 @@ func (v *vault) cosign(ctx context.Context, checkpoint []byte, proof []tlog.Hash
 		return signed, err
 	}
 	return signed, v.arriveOften("c", "", base64.StdEncoding.EncodeToString(signed), witnessedEvery)
+}
+
+// extends returns [ErrRolledBack] unless a tree extends the one before.
+func extends(was, now tlog.Tree, proof []tlog.Hash) error {
+	if now.N < was.N || now.N == was.N && now.Hash != was.Hash {
+		return ErrRolledBack
+	}
+	if now.N > was.N {
+		if err := audit.VerifyConsistency(was, now, proof); err != nil {
+			return fmt.Errorf("%w: %w", ErrRolledBack, err)
+		}
+	}
+	return nil
 }
 
 // witnessed is the size of the checkpoint that a vault holds, 0 without one.
