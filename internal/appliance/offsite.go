@@ -117,6 +117,16 @@ func (a *Appliance) wakeSender() {
 	}
 }
 
+// haltSender ends what is shipped now.
+func (a *Appliance) haltSender() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stop != nil {
+		a.stop()
+		a.stop = nil
+	}
+}
+
 // runSender ships until ctx ends or another node is enrolled.
 func (a *Appliance) runSender() {
 	a.mu.Lock()
@@ -139,8 +149,10 @@ func (a *Appliance) runSender() {
 
 // Enrol makes this appliance known to an off-site node.
 func (a *Appliance) Enrol(ctx context.Context, address, code string) error {
+	a.haltSender() // its certificate ends here, which it would take for a take-over
 	p, _, err := replica.Enrol(ctx, address, code, replica.Enrolment{Archive: a.archive.ID(), Epoch: a.archive.Epoch(), LogKey: a.logKey})
 	if err != nil {
+		a.runSender()
 		for id, target := range map[string]error{"offsite.superseded": replica.ErrSuperseded, "offsite.takingover": replica.ErrTakingOver, "offsite.code": replica.ErrCode, "offsite.impostor": replica.ErrImpostor, "offsite.conflict": replica.ErrConflict, "offsite.unreachable": replica.ErrNode,
 			"offsite.old": replica.ErrTooOld, "offsite.node.old": replica.ErrNodeTooOld} {
 			if errors.Is(err, target) {

@@ -318,8 +318,10 @@ func (x *attacked) goesOn(b *Appliance) {
 		x.t.Fatalf("enrol again: %v", err)
 	}
 	commitOne(x.t, b, "after it all")
-	if err := b.caughtUp(x.t.Context()); err != nil {
-		x.t.Fatal(err)
+	ctx, cancel := context.WithTimeout(x.t.Context(), 20*time.Second)
+	defer cancel()
+	if err := b.caughtUp(ctx); err != nil {
+		x.t.Fatalf("%v; %v", err, b.currentSender().Status().Err)
 	}
 	eventually(x.t, "the recovered appliance's log is witnessed", func() bool { return x.witnessed() >= b.audit.Size() })
 	if h := x.held(); h.Conflicts > 0 || h.Refused > 0 {

@@ -56,10 +56,14 @@ func (v *vault) follows(name string, b []byte) error {
 }
 
 // setBack returns an error when the node holds more of a journal file than this
-// archive has, before anything is sent. The node is shown the log, so that it
+// archive has of it, of those it wrote itself, before anything is sent. The node is shown the log, so that it
 // refuses it and its people hear of it too.
 func (s *Sender) setBack(ctx context.Context, a *archive.Archive, l *audit.Log, st *State) error {
 	for _, f := range a.JournalFiles() {
+		var epoch uint32
+		if _, err := fmt.Sscanf(f.Name, "%d-", &epoch); err != nil || epoch != a.Epoch() {
+			continue // taken over at a recovery, perhaps as of an earlier time, or without a tail that was noise
+		}
 		if st.Journal[f.Name] > f.Size {
 			err := fmt.Errorf("the node holds %d bytes of the journal's %s, here are %d: this appliance was set back: %w", st.Journal[f.Name], f.Name, f.Size, ErrConflict)
 			if lerr := s.sameLog(ctx, l, st); errors.Is(lerr, ErrRolledBack) {

@@ -80,7 +80,7 @@ func (n *Node) vaultOf(r *http.Request, write bool) (*vault, bool) {
 
 var status = map[error]int{ErrCode: http.StatusForbidden, ErrConflict: http.StatusConflict, ErrRolledBack: http.StatusPreconditionFailed, ErrStranger: http.StatusUnauthorized,
 	ErrUnknown: http.StatusNotFound, ErrNodeFull: http.StatusInsufficientStorage, ErrTooOld: http.StatusUpgradeRequired, ErrNotOffered: http.StatusNotImplemented,
-	ErrQuota: http.StatusRequestEntityTooLarge, ErrSuperseded: http.StatusGone, ErrTakingOver: http.StatusLocked}
+	ErrQuota: http.StatusRequestEntityTooLarge, ErrSuperseded: http.StatusGone, ErrTakingOver: http.StatusLocked, ErrLogAnew: http.StatusTooEarly}
 
 func fail(w http.ResponseWriter, err error) {
 	for e, code := range status {

@@ -45,6 +45,7 @@ var (
 	ErrUnknown    = errors.New("the node has no such file")
 	ErrNodeFull   = errors.New("the node's disk is full: it keeps what it has and takes no more")
 	ErrQuota      = errors.New("the archive has used up its quota on the node: it keeps what it has and takes no more of it")
+	ErrLogAnew    = errors.New("the node begins this appliance's log anew, and keeps the one before: send it from the start")
 	ErrNode       = errors.New("the node cannot be reached or answered wrongly")
 	ErrImpostor   = errors.New("the other side does not know the enrolment code: somebody may stand between")
 )

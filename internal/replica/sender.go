@@ -414,9 +414,9 @@ func (s *Sender) overtake(ctx context.Context, a *archive.Archive, st *State, pu
 func (s *Sender) sameLog(ctx context.Context, l *audit.Log, st *State) error {
 	if size := l.Size(); st.Entries > size || st.Size > size {
 		if size > 0 { // the node refuses it and alarms its people too
-			if _, err := s.client.cosign(ctx, l.Checkpoint(), nil); err == nil {
-				return errLogAnew
-			} else if !errors.Is(err, ErrRolledBack) {
+			if _, err := s.client.cosign(ctx, l.Checkpoint(), nil); errors.Is(err, ErrLogAnew) {
+				return err
+			} else if err == nil || !errors.Is(err, ErrRolledBack) {
 				s.logger.WarnContext(ctx, "the node was shown a log that is shorter than what it holds", "err", err)
 			}
 		}
@@ -432,10 +432,6 @@ func (s *Sender) sameLog(ctx context.Context, l *audit.Log, st *State) error {
 	_, err = s.client.cosign(ctx, cp, nil)
 	return err
 }
-
-// errLogAnew is that the node begins this log anew beside the one it holds, because
-// this appliance was recovered as of an earlier time; the next session sends it.
-var errLogAnew = errors.New("the node begins this appliance's log anew, and keeps the one before")
 
 func (s *Sender) log(ctx context.Context, l *audit.Log, st *State) error {
 	size := l.Size()

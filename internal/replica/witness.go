@@ -81,7 +81,9 @@ func (v *vault) appendEntries(from int64, entries [][]byte) (int64, error) {
 		return v.entries, fmt.Errorf("the log has %d entries, these begin at %d: %w", v.entries, from, ErrConflict)
 	}
 	skip := v.entries - from
-	if err := v.sameEntries(from, entries[:min(skip, int64(len(entries)))]); err != nil {
+	if err := v.sameEntries(from, entries[:min(skip, int64(len(entries)))]); errors.Is(err, ErrConflict) && v.about.Anew {
+		return v.entries, v.beginAnew()
+	} else if err != nil {
 		return v.entries, err
 	}
 	if skip >= int64(len(entries)) {
@@ -184,14 +186,12 @@ func (v *vault) cosign(ctx context.Context, checkpoint []byte, proof []tlog.Hash
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	if err := extends(was, now, proof); err != nil && !v.about.Anew {
-		return nil, err
+	if err := extends(was, now, proof); err != nil && v.about.Anew {
+		return nil, v.beginAnew()
 	} else if err != nil {
-		if err := v.renewLog(v.about.LogKey, v.time()); err != nil {
-			return nil, full(err)
-		}
+		return nil, err
 	}
-	if v.about.Anew {
+	if v.about.Anew && now.N > was.N { // it goes on where the one before ended, entries and all
 		before := v.about
 		v.about.Anew = false
 		if err := v.saveOr(before); err != nil {
@@ -213,6 +213,17 @@ func (v *vault) cosign(ctx context.Context, checkpoint []byte, proof []tlog.Hash
 		return signed, err
 	}
 	return signed, v.arriveOften("c", "", base64.StdEncoding.EncodeToString(signed), witnessedEvery)
+}
+
+// beginAnew keeps the log that is held aside, for an appliance that was recovered as of
+// an earlier time, and returns [ErrLogAnew].
+func (v *vault) beginAnew() error {
+	if err := v.renewLog(v.about.LogKey, v.time()); err != nil {
+		return full(err)
+	}
+	before := v.about
+	v.about.Anew = false
+	return errors.Join(ErrLogAnew, v.saveOr(before))
 }
 
 // extends returns [ErrRolledBack] unless a tree extends the one before.
