@@ -10,7 +10,7 @@ GO ?= go
 # written; where it can be had it builds, else the one that is installed.
 export GOTOOLCHAIN := $(shell GO=$(GO) packaging/toolchain)
 
-.PHONY: all help demo smoke test check vuln bench generate pages package twice lint browser-deps clean
+.PHONY: all help demo smoke test check vuln bench generate pages package twice lint test-package browser-deps clean
 
 all: bin/farol bin/dingtalk-sim bin/demo ## build the programs into bin/
 
@@ -62,8 +62,13 @@ package: ## deb and rpm for amd64 and arm64 into dist/, with SBOM and sums (FARO
 twice: ## build the packages in two clones and compare every byte
 	packaging/twice
 
+test-package: ## the .deb's life under a real systemd: install, kill, upgrade, roll back, power cut, remove, purge (root)
+	command -v mmdebstrap >/dev/null || apt-get install -y -q mmdebstrap
+	test -d .package-root || packaging/test/systemd-root make .package-root
+	packaging/test/life .package-root
+
 lint: ## lintian, rpmlint, shellcheck and the units' exposure, on dist/
 	packaging/lint
 
 clean: ## remove what was built and the demo's state
-	rm -rf bin dist .demo .smoke
+	rm -rf --one-file-system bin dist .demo .smoke .package-root
