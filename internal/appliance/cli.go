@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -117,6 +118,9 @@ func ServeNode(ctx context.Context, dir, listen string, quota int64, silent time
 	show := func() { fmt.Fprintf(out, "enrolment code: %s\n", n.NewCode()) }
 	fmt.Fprintf(out, "node https://%s\ncertificate: %s\n", ln.Addr(), n.Fingerprint())
 	show()
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		log.WarnContext(ctx, "tell the service manager", "err", err)
+	}
 	if in != nil {
 		go func() { // ends with in
 			for sc := bufio.NewScanner(in); sc.Scan(); {
