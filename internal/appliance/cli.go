@@ -106,6 +106,11 @@ func Serve(ctx context.Context, cfg Config, out io.Writer) error {
 // at start and whenever a line is read from in.
 func ServeNode(ctx context.Context, dir, listen string, quota int64, silent time.Duration, b Bounds, log *slog.Logger, in io.Reader, out io.Writer) error {
 	b.Apply(log)
+	release, err := lockNode(dir)
+	if err != nil {
+		return err
+	}
+	defer release() //nolint:errcheck // the lock ends with the process anyway
 	n, err := replica.OpenNode(dir, log, nil)
 	if err != nil {
 		return err
