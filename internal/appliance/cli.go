@@ -111,12 +111,13 @@ func ServeNode(ctx context.Context, dir, listen string, quota int64, silent time
 		return err
 	}
 	n.Bound(quota, silent)
+	n.Page(nodePage(n, dir, log))
 	ln, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	show := func() { fmt.Fprintf(out, "enrolment code: %s\n", n.NewCode()) }
-	fmt.Fprintf(out, "node https://%s\ncertificate: %s\n", ln.Addr(), n.Fingerprint())
+	fmt.Fprintf(out, "node https://%s\ncertificate: %s\nfor people: the same address in a browser, with the code of farol node --page-code\n", ln.Addr(), n.Fingerprint())
 	show()
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
 		log.WarnContext(ctx, "tell the service manager", "err", err)
