@@ -5,6 +5,8 @@ PORT ?= 8443
 CHATS ?=
 SCALE ?= ci
 RECORDS ?= 1000000
+PARTS ?= deb
+PREVIOUS ?= HEAD^
 GO ?= go
 
 # The toolchain go.mod names has the security fixes that were out when it was
@@ -68,13 +70,11 @@ package: ## deb and rpm for amd64 and arm64 into dist/, with SBOM and sums (FARO
 twice: ## build the packages in two clones and compare every byte
 	packaging/twice
 
-test-package: ## the .deb's life under a real systemd: install, kill, upgrade, roll back, power cut, remove, purge (root)
-	command -v mmdebstrap >/dev/null || apt-get install -y -q mmdebstrap
-	test -d .package-root || packaging/test/systemd-root make .package-root
-	packaging/test/life .package-root
+test-package: ## the packages' life on machines with systemd (root; PARTS="deb rpm cuts", PREVIOUS=HEAD^)
+	PARTS="$(PARTS)" PREVIOUS="$(PREVIOUS)" packaging/test/run
 
 lint: ## lintian, rpmlint, shellcheck and the units' exposure, on dist/
 	packaging/lint
 
 clean: ## remove what was built and the demo's state
-	rm -rf --one-file-system bin dist .demo .smoke .package-root
+	rm -rf --one-file-system bin dist .demo .smoke .package-root .package-previous

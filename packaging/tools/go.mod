@@ -1,3 +1,6 @@
+// What packaging/build needs besides Go, pinned with sums and kept out of the
+// product's own go.mod. nfpm is 2.45.2: 2.48.0 could not be fetched from the
+// module proxy on 2026-11-29; raise it when it can.
 module farol/packaging/tools
 
 go 1.26.0
