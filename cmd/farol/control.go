@@ -74,6 +74,16 @@ func status(o *options) *cobra.Command {
 	}}
 }
 
+func doctorCmd(o *options) *cobra.Command {
+	return &cobra.Command{Use: "doctor", Short: "Look at disk, clock, names, port, rights and certificate, and say what to do; changes nothing", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		cfg, err := o.load()
+		if err != nil {
+			return err
+		}
+		return appliance.Doctor(cmd.Context(), cfg, o.json, cmd.OutOrStdout())
+	}}
+}
+
 func backupCmd(o *options) *cobra.Command {
 	c := &cobra.Command{Use: "backup", Short: "Run backups"}
 	var full, wait bool
