@@ -5,14 +5,15 @@ PORT ?= 8443
 CHATS ?=
 SCALE ?= ci
 RECORDS ?= 1000000
+PARTS ?= deb
+PREVIOUS ?= HEAD^
 GO ?= go
 
 # The toolchain go.mod names has the security fixes that were out when it was
 # written; where it can be had it builds, else the one that is installed.
-TOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
-export GOTOOLCHAIN := $(shell GOTOOLCHAIN=$(TOOLCHAIN) $(GO) version >/dev/null 2>&1 && echo $(TOOLCHAIN) || echo local)
+export GOTOOLCHAIN := $(shell GO=$(GO) packaging/toolchain)
 
-.PHONY: all help demo smoke test check vuln bench bench-offsite generate pages browser-deps clean
+.PHONY: all help demo smoke test check vuln bench bench-offsite generate pages package twice lint test-package clean
 
 all: bin/farol bin/dingtalk-sim bin/demo ## build the programs into bin/
 
@@ -63,5 +64,17 @@ generate: ## make the Go code of the templates
 pages: ## serve every page with example data on http://127.0.0.1:8090
 	$(GO) run ./internal/web/pages -listen 127.0.0.1:8090
 
+package: ## deb and rpm for amd64 and arm64 into dist/, with SBOM and sums (FAROL_SIGN_KEY=)
+	packaging/build
+
+twice: ## build the packages in two clones and compare every byte
+	packaging/twice
+
+test-package: ## the packages' life on machines with systemd (root; PARTS="deb rpm cuts", PREVIOUS=HEAD^)
+	PARTS="$(PARTS)" PREVIOUS="$(PREVIOUS)" packaging/test/run
+
+lint: ## lintian, rpmlint, shellcheck and the units' exposure, on dist/
+	packaging/lint
+
 clean: ## remove what was built and the demo's state
-	rm -rf bin .demo .smoke
+	rm -rf --one-file-system bin dist .demo .smoke .package-root .package-previous

@@ -27,6 +27,7 @@ type options struct {
 	fresh           bool
 	kills           int
 	keep            bool
+	installed       string
 }
 
 func main() {
@@ -42,6 +43,7 @@ func main() {
 	flag.BoolVar(&o.fresh, "fresh", false, "remove the folder first")
 	flag.IntVar(&o.kills, "kills", 0, "kill -9 the appliance so many times during the first backup, and again during live traffic")
 	flag.BoolVar(&o.keep, "keep", false, "keep the folder after a good smoke run")
+	flag.StringVar(&o.installed, "installed", "", "configuration of a Farol that runs here already: set it up, or sign in where that was done, and print what it holds")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -64,7 +66,7 @@ func run(ctx context.Context, o options) (err error) {
 	if o.bin, err = filepath.Abs(o.bin); err != nil {
 		return err
 	}
-	if o.smoke {
+	if o.smoke || o.installed != "" {
 		o.traffic = 0
 	}
 	w := newWorld(o)
@@ -79,6 +81,9 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	if err := w.firstBackup(ctx, p); err != nil {
 		return fmt.Errorf("first backup: %w", err)
+	}
+	if o.installed != "" {
+		return w.sayHeld(ctx)
 	}
 	if o.smoke {
 		err := w.smoke(ctx, p, began)

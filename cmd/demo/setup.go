@@ -62,11 +62,15 @@ func (w *world) setUp(ctx context.Context, p *person) error {
 	if _, err := p.post(ctx, "/setup/scope", url.Values{"all": {"1"}}); err != nil {
 		return err
 	}
-	code, err := w.nodeCode(ctx)
-	if err != nil {
-		return err
+	offsite := url.Values{}
+	if w.node != nil {
+		code, err := w.nodeCode(ctx)
+		if err != nil {
+			return err
+		}
+		offsite = url.Values{"offsite_address": {w.nodeAddr()}, "offsite_code": {code}, "country": {"MO"}}
 	}
-	if _, err := p.post(ctx, "/setup/storage", url.Values{"offsite_address": {w.nodeAddr()}, "offsite_code": {code}, "country": {"MO"}}); err != nil {
+	if _, err := p.post(ctx, "/setup/storage", offsite); err != nil {
 		return err
 	}
 	if err := w.makeKit(ctx, p, "/setup/kit/make"); err != nil {
@@ -282,8 +286,16 @@ func (w *world) firstBackup(ctx context.Context, p *person) error {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-w.app.done:
+		case <-w.appDone():
 			return fmt.Errorf("the appliance ended: %v", w.app.err)
 		}
 	}
+}
+
+// appDone is closed when an appliance that was started here ends.
+func (w *world) appDone() <-chan struct{} {
+	if w.app == nil {
+		return nil
+	}
+	return w.app.done
 }

@@ -38,7 +38,12 @@ func newWorld(o options) *world { return &world{o: o} }
 func (w *world) url() string      { return "https://127.0.0.1:" + strconv.Itoa(w.o.port) }
 func (w *world) simURL() string   { return "http://127.0.0.1:" + strconv.Itoa(w.o.port+1) }
 func (w *world) nodeAddr() string { return "127.0.0.1:" + strconv.Itoa(w.o.port+2) }
-func (w *world) config() string   { return filepath.Join(w.o.dir, "appliance", "farol.yaml") }
+func (w *world) config() string {
+	if w.o.installed != "" {
+		return w.o.installed
+	}
+	return filepath.Join(w.o.dir, "appliance", "farol.yaml")
+}
 
 // process is a program under way whose output is kept for looking at.
 type process struct {
@@ -169,10 +174,14 @@ func (w *world) start(ctx context.Context) error {
 	if w.sim, err = spawn(filepath.Join(w.o.dir, "dingtalk.log"), filepath.Join(w.o.bin, "dingtalk-sim"), args...); err != nil {
 		return err
 	}
-	if w.node, err = spawn(filepath.Join(w.o.dir, "node.log"), filepath.Join(w.o.bin, "farol"), "node", "--dir", filepath.Join(w.o.dir, "node"), "--listen", w.nodeAddr()); err != nil {
+	if _, err := w.sim.expect(ctx, "dingtalk-sim listening", 0, time.Minute); err != nil {
 		return err
 	}
-	if _, err := w.sim.expect(ctx, "dingtalk-sim listening", 0, time.Minute); err != nil {
+	if w.o.installed != "" {
+		w.readClaim(ctx)
+		return nil
+	}
+	if w.node, err = spawn(filepath.Join(w.o.dir, "node.log"), filepath.Join(w.o.bin, "farol"), "node", "--dir", filepath.Join(w.o.dir, "node"), "--listen", w.nodeAddr()); err != nil {
 		return err
 	}
 	return w.startAppliance(ctx)
@@ -214,11 +223,17 @@ func (w *world) startAppliance(ctx context.Context) error {
 			return errors.New("the appliance did not become ready in 2 minutes")
 		}
 	}
+	w.readClaim(ctx)
+	return nil
+}
+
+// readClaim asks for the set-up code; there is none where somebody owns the
+// appliance.
+func (w *world) readClaim(ctx context.Context) {
 	var v struct{ Code, Fingerprint string }
 	if err := w.farol(ctx, &v, "setup-code"); err == nil {
 		w.claim, w.print = v.Code, v.Fingerprint
 	}
-	return nil
 }
 
 func (w *world) healthy(ctx context.Context) bool {

@@ -74,6 +74,16 @@ func status(o *options) *cobra.Command {
 	}}
 }
 
+func doctorCmd(o *options) *cobra.Command {
+	return &cobra.Command{Use: "doctor", Short: "Look at disk, clock, names, port, rights and certificate, and say what to do; changes nothing", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		cfg, err := o.load()
+		if err != nil {
+			return err
+		}
+		return appliance.Doctor(cmd.Context(), cfg, o.json, cmd.OutOrStdout())
+	}}
+}
+
 func backupCmd(o *options) *cobra.Command {
 	c := &cobra.Command{Use: "backup", Short: "Run backups"}
 	var full, wait bool
@@ -208,6 +218,20 @@ func offsite(o *options) *cobra.Command {
 	c := &cobra.Command{Use: "offsite", Short: "The off-site copy"}
 	c.AddCommand(&cobra.Command{Use: "wait", Short: "Wait until the node holds everything there is now", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		return ask(o, cmd, "caught-up", nil, nil)
+	}})
+	c.AddCommand(&cobra.Command{Use: "seed DIR", Short: "Write the first copy for the node onto a drive that is carried there, with a record of custody", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		dir, err := filepath.Abs(args[0])
+		if err != nil {
+			return usageError{err}
+		}
+		return ask(o, cmd, "seed", map[string]string{"dir": dir}, func(b json.RawMessage) error {
+			var s appliance.Seeded
+			if err := json.Unmarshal(b, &s); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "written: %d files, %d bytes\nlist of files: %s\nrecord of custody, to be printed and signed: %s\nat the node: stop it, farol node --take-seed DIR, start it\n", s.Files, s.Bytes, s.Sum, s.Form)
+			return err
+		})
 	}})
 	return c
 }

@@ -22,7 +22,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && appliance.Version == "dev" { // a package's build has set it
 		appliance.Version = info.Main.Version
 	}
 	err := root().ExecuteContext(ctx)
@@ -50,6 +50,9 @@ func exitCode(err error) int {
 	return 1
 }
 
+// further are verbs that only a build with a tag has.
+var further []func() *cobra.Command
+
 // options are the flags that every verb has.
 type options struct {
 	config string
@@ -64,6 +67,9 @@ func root() *cobra.Command {
 	c.PersistentFlags().StringVarP(&o.config, "config", "c", "", "configuration file (default: the built-in defaults)")
 	c.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	c.AddCommand(serve(&o), node(&o), setupCode(&o), unlock(&o), status(&o), backupCmd(&o), fold(&o), archiveCmd(&o), verify(&o), search(&o), export(&o), offsite(&o), auditCmd(&o), proofCmd(&o), recoverCmd(&o), promoteCmd(&o), rebuildCmd(&o), placeCmd(&o), configCmd())
+	c.AddCommand(serve(&o), node(&o), setupCode(&o), unlock(&o), status(&o), doctorCmd(&o), backupCmd(&o), fold(&o), archiveCmd(&o), verify(&o), search(&o), export(&o), offsite(&o), auditCmd(&o), proofCmd(&o), recoverCmd(&o), promoteCmd(&o), mergeCmd(&o), rebuildCmd(&o), placeCmd(&o), configCmd())
+	for _, make := range further {
+		c.AddCommand(make())
+	}
 	return c
 }

@@ -254,7 +254,8 @@ func (a *Appliance) openViews(ctx context.Context) (err error) {
 		}
 	}
 	if why != "" {
-		if err := a.engine.Rebuild(ctx, func(n int64) { a.log.InfoContext(ctx, "rebuilding the catalog", "records", n) }); err != nil {
+		stillStarting()
+		if err := a.engine.Rebuild(ctx, func(n int64) { a.log.InfoContext(ctx, "rebuilding the catalog", "records", n); stillStarting() }); err != nil {
 			return err
 		}
 		if err := a.engine.Repair(ctx); err != nil {

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -105,18 +106,27 @@ func Serve(ctx context.Context, cfg Config, out io.Writer) error {
 // at start and whenever a line is read from in.
 func ServeNode(ctx context.Context, dir, listen string, quota int64, silent time.Duration, b Bounds, log *slog.Logger, in io.Reader, out io.Writer) error {
 	b.Apply(log)
+	release, err := lockNode(dir)
+	if err != nil {
+		return err
+	}
+	defer release() //nolint:errcheck // the lock ends with the process anyway
 	n, err := replica.OpenNode(dir, log, nil)
 	if err != nil {
 		return err
 	}
 	n.Bound(quota, silent)
+	n.Page(nodePage(n, dir, log))
 	ln, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	show := func() { fmt.Fprintf(out, "enrolment code: %s\n", n.NewCode()) }
-	fmt.Fprintf(out, "node https://%s\ncertificate: %s\n", ln.Addr(), n.Fingerprint())
+	fmt.Fprintf(out, "node https://%s\ncertificate: %s\nfor people: the same address in a browser, with the code of farol node --page-code\n", ln.Addr(), n.Fingerprint())
 	show()
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		log.WarnContext(ctx, "tell the service manager", "err", err)
+	}
 	if in != nil {
 		go func() { // ends with in
 			for sc := bufio.NewScanner(in); sc.Scan(); {

@@ -132,7 +132,9 @@ func (a *Appliance) openControl(ctx context.Context) error {
 }
 
 func (a *Appliance) useControl(ctx context.Context, path string) (err error) {
-	if a.control, err = db.Open(ctx, path, db.Control, nil); err != nil {
+	if a.control, err = db.Open(ctx, path, db.Control, nil); errors.Is(err, db.ErrNewer) {
+		return &i18n.Error{ID: "start.newer", Args: []any{"version", Version, "state", a.cfg.StateDir}, Err: err}
+	} else if err != nil {
 		return err
 	}
 	a.settings = settings.New(a.control, a.box)

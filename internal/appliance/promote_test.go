@@ -22,14 +22,15 @@ import (
 
 // offsiteSite is an appliance with an account and its node, both running.
 type offsiteSite struct {
-	a       *Appliance
-	cfg     Config
-	stop    func()
-	node    *replica.Node
-	nodeDir string
-	addr    string
-	code    func() string
-	shares  []string
+	a        *Appliance
+	cfg      Config
+	stop     func()
+	node     *replica.Node
+	stopNode func()
+	nodeDir  string
+	addr     string
+	code     func() string
+	shares   []string
 }
 
 func newSite(t testing.TB) *offsiteSite {
@@ -66,7 +67,8 @@ func newSite(t testing.TB) *offsiteSite {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); s.node.Serve(ctx, ln) }()
-	t.Cleanup(func() { cancel(); <-ended })
+	s.stopNode = func() { cancel(); <-ended }
+	t.Cleanup(func() { s.stopNode() })
 	s.addr = ln.Addr().String()
 	if err := s.a.Enrol(t.Context(), s.addr, s.node.NewCode()); err != nil {
 		t.Fatal(err)

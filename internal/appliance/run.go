@@ -151,6 +151,12 @@ func (a *Appliance) sealControl(ctx context.Context) error {
 	return a.archive.PutSealed(ctx, sealedControl, b)
 }
 
+// stillStarting asks the service manager for more time: a catalog of millions
+// of records takes longer to make than a start may usually last.
+func stillStarting() {
+	_, _ = daemon.SdNotify(false, fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (5*time.Minute).Microseconds()))
+}
+
 // watchdog tells the service manager that the process still turns.
 func watchdog(ctx context.Context) error {
 	every, err := daemon.SdWatchdogEnabled(false)

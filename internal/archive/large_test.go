@@ -135,6 +135,9 @@ func TestAFileOfGigabytesStreamsInBoundedMemory(t *testing.T) {
 		t.Skip("set FAROL_LARGE=5 to write and read a file of 5 GB; it needs twice the room")
 	}
 	ctx := context.Background()
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil { // the peak of what ran before does not count
+		t.Fatal(err)
+	}
 	a, _ := newArchive(t, Options{})
 	size := int64(gb) << 30
 	start := time.Now()
@@ -166,7 +169,7 @@ func TestAFileOfGigabytesStreamsInBoundedMemory(t *testing.T) {
 	}
 }
 
-// peakMemory is the most memory this process ever had.
+// peakMemory is the most memory this process ever had, or since it was reset.
 func peakMemory(t *testing.T) int64 {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/status")

@@ -25,7 +25,13 @@ func TestCreateThatFailsAnywhereCanBeDoneAgain(t *testing.T) {
 	}
 	for n := 1; n <= len(all.ops); n += 31 {
 		dir := filepath.Join(t.TempDir(), "a")
-		f := &faults{at: n, cause: unix.ENOSPC, stay: true}
+		op, nth := all.ops[n-1], 0
+		for _, x := range all.ops[:n] {
+			if x == op {
+				nth++
+			}
+		}
+		f := &faults{op: op, nth: nth, cause: unix.ENOSPC, stay: true}
 		a, err := Create(ctx, dir, testRoot, Options{Fault: f.step})
 		if err == nil { // only parity failed, which a check makes up for
 			must(t, a.Close())

@@ -42,7 +42,7 @@ func openLookup(ctx context.Context, dir string, key []byte, size int64) (*looku
 	if err == nil && x.next <= size {
 		return x, nil
 	}
-	if err != nil && !errors.Is(err, db.ErrDamaged) && !errors.Is(err, errOtherKey) {
+	if err != nil && !errors.Is(err, db.ErrDamaged) && !errors.Is(err, db.ErrNewer) && !errors.Is(err, errOtherKey) {
 		return nil, err
 	}
 	if x.db != nil {

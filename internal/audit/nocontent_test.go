@@ -24,6 +24,7 @@ var detailKeys = map[string]string{
 	"before": "rules in numbers", "after": "rules in numbers", "depts": "numbers", "reason_sha256": "hash",
 	// references, which the lookup finds (refs.go)
 	"dept": "reference", "person": "reference", "record": "reference", "container": "reference",
+	"former_epoch": "number", "former_entry": "entry number", "former_time": "time", "former_operation": "id of an operation",
 	// of this package and what it is wired to
 	"from": "time or entry number", "to": "time or entry number", "old_size": "entry number", "old_root": "hash", "size": "entry number", "class": "word of a fixed list",
 }

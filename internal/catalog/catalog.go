@@ -58,9 +58,12 @@ var (
 type Keys struct{ Words, Names []byte }
 
 // Open opens or creates the catalog file. It returns [ErrStale] when the tokens
-// on disk are of another version or key.
+// on disk are of another version or key, or the file is of a newer program.
 func Open(ctx context.Context, path string, k Keys, box Box, now func() time.Time) (*Catalog, error) {
 	d, err := db.Open(ctx, path, db.Catalog, now)
+	if errors.Is(err, db.ErrNewer) { // a view: made anew rather than guessed at
+		return nil, fmt.Errorf("open catalog: %w: %w", ErrStale, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}

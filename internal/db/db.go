@@ -59,9 +59,14 @@ type Tx struct {
 // can then be rebuilt, the control database recovered from its sealed copy.
 var ErrDamaged = errors.New("database file is damaged")
 
+// ErrNewer means that a newer Farol has brought the file to a migration that
+// this one does not know. What is in it is whole; nothing was changed.
+var ErrNewer = errors.New("database file is of a newer Farol")
+
 // Open opens or creates the file at path, checks it unless it is large and
 // brings it to the newest migration. now gives Tx.Now; nil means time.Now. It returns
-// [ErrDamaged] when SQLite refuses the file.
+// [ErrDamaged] when SQLite refuses the file, [ErrNewer] when a newer program
+// made it.
 func Open(ctx context.Context, path string, set Set, now func() time.Time) (*DB, error) {
 	if now == nil {
 		now = time.Now
@@ -123,6 +128,13 @@ func (d *DB) migrate(ctx context.Context, set Set) error {
 	p, err := goose.NewProvider(goose.DialectSQLite3, d.w, sub)
 	if err != nil {
 		return err
+	}
+	has, knows, err := p.GetVersions(ctx)
+	if err != nil {
+		return damaged(err)
+	}
+	if has > knows {
+		return fmt.Errorf("%w: it is at migration %d, this one knows %d", ErrNewer, has, knows)
 	}
 	_, err = p.Up(ctx)
 	return damaged(err)

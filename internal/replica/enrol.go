@@ -3,9 +3,9 @@ package replica
 import (
 	"crypto/hmac"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"time"
@@ -77,8 +77,10 @@ func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
 		for id, v := range n.vaults {
 			ids = append(ids, id)
 			v.mu.Lock()
+			was := v.about
+			v.about.Clients = was.others()
 			v.about.Clients[print] = clientOf{Write: false, Since: n.now()}
-			err := v.save()
+			err := v.saveOr(was)
 			v.mu.Unlock()
 			if err != nil {
 				return nil, err
@@ -93,11 +95,14 @@ func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
 			return nil, full(err)
 		}
 		v.now = n.now
-		v.about = about{Archive: rq.Archive, LogKey: rq.LogKey, Clients: map[string]clientOf{}, Made: n.now()}
 		n.vaults[rq.Archive] = v
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	was := v.about
+	if v.about.Archive == "" { // new, or its first enrolment was not kept
+		v.about = about{Archive: rq.Archive, LogKey: rq.LogKey, Made: n.now()}
+	}
 	f, err := readFence(v.dir)
 	if err == nil {
 		err = f.admits(rq.Epoch, n.now())
@@ -119,6 +124,7 @@ func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
 		v.about.Anew = v.about.Anew || c.Write && c.Epoch < rq.Epoch
 	}
 	// one writer: an appliance that was replaced may no longer write
+	v.about.Clients = was.others()
 	for p, c := range v.about.Clients {
 		if c.Write {
 			c.Write, c.Ended = false, n.now()
@@ -126,6 +132,16 @@ func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
 		v.about.Clients[p] = c
 	}
 	v.about.Clients[print] = clientOf{Write: true, Epoch: rq.Epoch, Since: n.now()}
+	if err := v.saveOr(was); err != nil {
+		return nil, err // the appliance of before goes on
+	}
 	v.refused, v.doubts = refusal{}, nil // who showed the code has looked
-	return nil, errors.Join(v.save(), v.saveContact())
+	return nil, v.saveContact()
+}
+
+// others are the clients known so far, in a map of their own.
+func (a about) others() map[string]clientOf {
+	out := make(map[string]clientOf, len(a.Clients)+1)
+	maps.Copy(out, a.Clients)
+	return out
 }

@@ -29,6 +29,7 @@ type Node struct {
 	oldest int           // protocol that an appliance must speak
 	quota  int64         // bytes that an archive may take, 0 = no bound
 	silent time.Duration // after which an appliance that says nothing is reported
+	page   http.Handler  // for browsers, nil for none
 
 	mu     sync.Mutex // guards below
 	vaults map[string]*vault
@@ -161,7 +162,7 @@ func (r *running) end() {
 	r.ended = true
 }
 
-func (n *Node) handler() http.Handler { return n.says(n.routes()) }
+func (n *Node) handler() http.Handler { return n.beside(n.says(n.routes())) }
 
 func (n *Node) routes() *http.ServeMux {
 	m := http.NewServeMux()

@@ -52,6 +52,12 @@ func serve(t testing.TB, n *Node) (addr string, stop func()) {
 
 func newLog(t testing.TB, dir string) (*audit.Log, string) {
 	t.Helper()
+	l, _, vk := signedLog(t, dir)
+	return l, vk
+}
+
+func signedLog(t testing.TB, dir string) (*audit.Log, note.Signer, string) {
+	t.Helper()
 	sk, vk, err := note.GenerateKey(rand.Reader, "farol.test")
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +69,7 @@ func newLog(t testing.TB, dir string) (*audit.Log, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	return l, vk
+	return l, s, vk
 }
 
 func enrolled(t *testing.T, n *Node, addr, logKey string) *Client {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"farol/internal/archive"
 	"farol/internal/audit"
 	"farol/internal/keys"
@@ -28,6 +30,7 @@ type pair struct {
 	addr   string
 	dir    string // of the node
 	logKey string
+	signer note.Signer
 	logDir string
 	arch   string // folder of the archive
 
@@ -43,7 +46,7 @@ func newPair(t testing.TB) *pair {
 		t.Fatal(err)
 	}
 	p.addr, p.stopNode = serve(t, p.node)
-	p.log, p.logKey = newLog(t, p.logDir)
+	p.log, p.signer, p.logKey = signedLog(t, p.logDir)
 	if p.root, err = keys.New(); err != nil {
 		t.Fatal(err)
 	}

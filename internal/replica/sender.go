@@ -28,6 +28,7 @@ type Sender struct {
 	now    func() time.Time
 	wake   chan struct{}
 	retry  time.Duration // how long it waits after the first failure
+	many   int64         // from how many bytes behind the node is asked for the names it holds, before anything is sent
 
 	superseded func(context.Context)        // called whenever the node says so
 	refused    func(context.Context, error) // called whenever the node refuses what is sent
@@ -71,7 +72,7 @@ func NewSender(c *Client, logger *slog.Logger, now func() time.Time) *Sender {
 	if now == nil {
 		now = time.Now
 	}
-	return &Sender{client: c, logger: logger, now: now, wake: make(chan struct{}, 1), retry: time.Second}
+	return &Sender{client: c, logger: logger, now: now, wake: make(chan struct{}, 1), retry: time.Second, many: 64 << 20}
 }
 
 // OnSuperseded sets what is done when the node says that another appliance has
@@ -332,7 +333,7 @@ func (s *Sender) blobs(ctx context.Context, a *archive.Archive, st *State) error
 	}
 	n, pos := 0, st.PutPos
 	var held map[string]int64
-	if pos == 0 && st.Blobs > 0 { // a new put log, after a recovery: most is there already
+	if st.Blobs > 0 && (pos == 0 || s.Status().Behind > s.many) { // after a recovery, or a seed on a drive: most may be there already
 		var err error
 		if held, err = s.client.List(ctx, "blobs"); err != nil {
 			return err
