@@ -28,6 +28,10 @@ type NodeArchive struct {
 	LastRefused time.Time
 	Used, Quota int64 // bytes; no quota: 0
 	Witnessed   int64 // entries of the log that are cosigned
+
+	Conflicts int64 // other bytes for what is held, refused
+	Replaced  bool  // the archive's lock came anew in the last day
+	Full      bool  // something found no room in the last day
 }
 
 // NodeFacts are what the page of an off-site node shows: no content, and no name
@@ -209,10 +213,16 @@ func (w words) nodePage(b templates.Bare, f NodeFacts, version string) templates
 		case a.Refused > 0:
 			row.State, row.Word = ui.Danger, w.t("node.state.refused", "n", w.n(a.Refused), "when", w.moment(a.LastRefused).Text)
 			row.Then = w.t("node.refused.then")
+		case a.Conflicts > 0:
+			row.State, row.Word, row.Then = ui.Danger, w.t("node.state.conflict", "n", w.n(a.Conflicts)), w.t("node.refused.then")
 		case a.Silent:
 			row.State, row.Word, row.Then = ui.Danger, w.t("node.state.silent"), w.t("node.silent.then")
 		case a.Heard.IsZero():
 			row.State, row.Word = ui.Idle, w.t("node.state.never")
+		case a.Full:
+			row.State, row.Word, row.Then = ui.Danger, w.t("node.state.noroom"), w.t("node.noroom.then")
+		case a.Replaced:
+			row.State, row.Word, row.Then = ui.Signal, w.t("node.state.replaced"), w.t("node.replaced.then")
 		case a.Quota > 0 && a.Used >= a.Quota/10*9:
 			row.State, row.Word, row.Then = ui.Signal, w.t("node.state.full"), w.t("node.full.then")
 		}
