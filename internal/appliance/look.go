@@ -48,7 +48,16 @@ func (a *Appliance) watchFiles(ctx context.Context) error {
 func (a *Appliance) lookAtFiles(ctx context.Context, held map[string]os.FileInfo) error {
 	_, err := a.archive.Look(ctx)
 	for name, was := range held {
-		what, serr := stateDiffers(filepath.Join(a.cfg.StateDir, name), was)
+		path := filepath.Join(a.cfg.StateDir, name)
+		what, serr := stateDiffers(path, was)
+		if what == fileCut { // SQLite writes a file's first page before it has grown to what that says
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(growing):
+			}
+			what, serr = stateDiffers(path, was)
+		}
 		if what != "" {
 			a.damaged(archive.Damage{What: what, Where: name, Lost: true})
 			delete(held, name) // once is enough: the next start mends it, or says that it cannot
@@ -57,6 +66,11 @@ func (a *Appliance) lookAtFiles(ctx context.Context, held map[string]os.FileInfo
 	}
 	return errors.Join(err, a.checkLog(ctx, false))
 }
+
+const (
+	fileCut = "file cut"
+	growing = 3 * time.Second // how long a database may be shorter than it says
+)
 
 // stateFiles are those that must stay where they are while the appliance runs.
 func (a *Appliance) stateFiles() (map[string]os.FileInfo, error) {
@@ -92,7 +106,7 @@ func stateDiffers(path string, was os.FileInfo) (string, error) {
 	}
 	head := make([]byte, 32)
 	if _, err := io.ReadFull(f, head); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return "file cut", nil
+		return fileCut, nil
 	} else if err != nil {
 		return "", err
 	}
@@ -104,7 +118,7 @@ func stateDiffers(path string, was os.FileInfo) (string, error) {
 		page = 65536
 	}
 	if fi.Size() < page*int64(binary.BigEndian.Uint32(head[28:])) {
-		return "file cut", nil
+		return fileCut, nil
 	}
 	return "", nil
 }
