@@ -89,6 +89,7 @@ func recoverCmd(o *options) *cobra.Command {
 	c.Flags().StringVar(&rc.Address, "node", "", "address of the off-site node, host:port")
 	c.Flags().StringVar(&rc.Code, "code", "", "enrolment code that the node shows")
 	c.Flags().StringVar(&before, "before", "", "as the node's history was at this time, as in 2026-11-29T08:00, by the node's clock: the moment before an attack")
+	c.Flags().BoolVar(&rc.EarlierLock, "earlier-lock", false, "take a lock before the newest when the shares do not open that: only where the node says REPLACED and nobody has changed the root key")
 	c.Flags().StringVar(&file, "shares", "", "file with one share a line (default: typed in)")
 	c.Flags().BoolVar(&rc.InPlace, "in-place", false, "archive and audit log are whole on this machine, only the root key or its host key is lost")
 	c.Flags().StringVar(&from, "from-place", "", "dir, s3 or sftp: recover from a storage place instead, with the flags that follow")
@@ -173,6 +174,7 @@ the appliance goes on undisturbed. Run it as the user of the service, so that th
 	c.Flags().StringVar(&p.Account, "account", "", "account of one who may configure the appliance")
 	c.Flags().StringVar(&p.Code, "code", "", "its one-time code (default: typed in)")
 	c.Flags().StringVar(&before, "before", "", "as the node's history was at this time, as in 2026-11-29T08:00, by the node's clock: the moment before an attack")
+	c.Flags().BoolVar(&p.EarlierLock, "earlier-lock", false, "take a lock before the newest when the shares do not open that: only where the node says REPLACED and nobody has changed the root key")
 	c.Flags().BoolVar(&p.Rehearse, "rehearse", false, "try it without deciding anything")
 	return c
 }

@@ -31,6 +31,8 @@ type Promotion struct {
 	Code     string    // his one-time code
 	Before   time.Time // as the node's history was then, by its clock; zero: as it is
 	Rehearse bool      // do everything in a folder of its own, then take it away
+
+	EarlierLock bool // as of a recovery
 }
 
 // Promoted tells how a take-over went.
@@ -112,7 +114,7 @@ func Promote(ctx context.Context, cfg Config, p Promotion, log *slog.Logger) (r 
 		return r, err
 	}
 	r.Linked, r.Copied = laid.Linked, laid.Copied
-	if err := sift(ctx, cfg, root, laid.Versions, log, nil); errors.Is(err, archive.ErrKey) || errors.Is(err, archive.ErrForeign) {
+	if err := sift(ctx, cfg, root, laid.Versions, p.EarlierLock, log, nil); errors.Is(err, archive.ErrKey) || errors.Is(err, archive.ErrForeign) {
 		return r, &i18n.Error{ID: "promote.otherkit", Err: err}
 	} else if err != nil {
 		return r, err

@@ -51,7 +51,8 @@ type attacked struct {
 
 	stolen replica.Peer
 
-	ahead *atomic.Int64 // of the node's clock
+	ahead   *atomic.Int64 // of the node's clock
+	earlier bool          // a person took the newest lock for false
 }
 
 // TestRansomwareRehearsal has root on the appliance destroy it, set it back, flood
@@ -279,7 +280,7 @@ func (x *attacked) comesBack(at time.Time) (aside []Foreign) {
 	x.t.Helper()
 	x.end()
 	cfg, began := bench(x.t), time.Now()
-	err := Recover(x.t.Context(), cfg, Recovery{Address: x.addr(), Code: x.node.NewCode(), Shares: x.shares[1:], Before: at, Aside: func(f Foreign) { aside = append(aside, f) }}, slog.New(slog.DiscardHandler), nil)
+	err := Recover(x.t.Context(), cfg, Recovery{Address: x.addr(), Code: x.node.NewCode(), Shares: x.shares[1:], Before: at, EarlierLock: x.earlier, Aside: func(f Foreign) { aside = append(aside, f) }}, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		x.t.Fatalf("recover: %v", err)
 	}
@@ -597,6 +598,12 @@ func (x *attacked) poison() {
 	}
 	commitOne(x.t, x.a, "after it") // which the node cannot tell from a conflict
 	x.noticed(watch.Refused, "as soon as something new is sent")
+	x.end()
+	rc := Recovery{Address: x.addr(), Code: x.node.NewCode(), Shares: x.shares[1:]}
+	if err := Recover(x.t.Context(), bench(x.t), rc, slog.New(slog.DiscardHandler), nil); !saidAs(err, "recover.lock") {
+		x.t.Fatalf("a false lock is told from the shares of a former key by a person alone: %v", err)
+	}
+	x.earlier = true
 	aside := x.comesBack(time.Time{})
 	for _, want := range []Foreign{{Name: archive.LockName, Why: archive.ForeignVersion}, {Name: "kopia.maintenance.f", Why: archive.ForeignVersion}, {Name: "evil.exe", Why: archive.ForeignName}, {Name: "p", Why: archive.ForeignName},
 		{Name: "xe99999999.f", Why: archive.ForeignEpoch}, {Name: "journal/4294967295-0000000001.fj", Why: archive.ForeignJournal}, {Name: "journal/000009-0000000001.fj", Why: archive.ForeignJournal}} {

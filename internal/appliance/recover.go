@@ -33,6 +33,8 @@ type Recovery struct {
 	// nobody wants to know; nothing of it gets into the archive either way.
 	Aside func(Foreign)
 
+	EarlierLock bool // a lock before the newest may be taken: the newest is an attacker's
+
 	InPlace bool // archive and log are whole on this machine: only the root key is lost
 }
 
@@ -78,7 +80,7 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 	} else {
 		var versions map[string][]string
 		if versions, err = fetchNode(ctx, cfg, rc, fetch, progress); err == nil {
-			err = sift(ctx, cfg, root, versions, log, rc.Aside)
+			err = sift(ctx, cfg, root, versions, rc.EarlierLock, log, rc.Aside)
 		}
 	}
 	if err != nil {
@@ -91,13 +93,16 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 }
 
 // sift puts aside what came from a node and is not the archive's.
-func sift(ctx context.Context, cfg Config, root keys.Root, versions map[string][]string, log *slog.Logger, told func(Foreign)) error {
-	found, err := archive.Sift(ctx, cfg.ArchiveDir, root, versions)
+func sift(ctx context.Context, cfg Config, root keys.Root, versions map[string][]string, earlier bool, log *slog.Logger, told func(Foreign)) error {
+	found, err := archive.Sift(ctx, cfg.ArchiveDir, root, versions, earlier)
 	for _, f := range found {
 		log.WarnContext(ctx, "the node holds a file that is not the archive's: it was put aside", "file", f.Name, "why", f.Why)
 		if told != nil {
 			told(f)
 		}
+	}
+	if errors.Is(err, archive.ErrKey) && !earlier {
+		return &i18n.Error{ID: "recover.lock", Err: err}
 	}
 	return err
 }

@@ -68,9 +68,11 @@ func RepoFile(rel string) bool {
 // the root key as well can write what this takes for true: against that a copy
 // helps that is as old as the moment before.
 //
-// It returns [ErrKey] when no version of the lock opens with root.
-func Sift(ctx context.Context, dir string, root keys.Root, versions map[string][]string) ([]Foreign, error) {
-	s := sifter{dir: dir}
+// It returns [ErrKey] when the newest lock does not open with root. With earlier a
+// lock before it may: a person has decided that the newest is false, and that root
+// is no key of before a change.
+func Sift(ctx context.Context, dir string, root keys.Root, versions map[string][]string, earlier bool) ([]Foreign, error) {
+	s := sifter{dir: dir, earlier: earlier}
 	if err := os.MkdirAll(filepath.Join(dir, quarantineDir), 0o700); err != nil {
 		return nil, fmt.Errorf("sift the copy: %w", err)
 	}
@@ -89,11 +91,12 @@ func Sift(ctx context.Context, dir string, root keys.Root, versions map[string][
 }
 
 type sifter struct {
-	dir   string
-	found []Foreign
-	index []string // x files, by their names in the repository
-	fm    *format.Manager
-	epoch int // highest that an index file was written in
+	dir     string
+	earlier bool
+	found   []Foreign
+	index   []string // x files, by their names in the repository
+	fm      *format.Manager
+	epoch   int // highest that an index file was written in
 }
 
 // list finds the index files and puts names aside that are none.
@@ -116,8 +119,10 @@ func (s *sifter) list(ctx context.Context) error {
 	})
 }
 
-// lock puts the newest version of the lock in place that the root key opens, and
-// whose key opens the index files: anybody can make another lock for this root key.
+// lock puts the newest version of the lock in place that is one, and whose key opens
+// the index files: anybody can make another lock for this root key. A whole lock
+// that the root key does not open ends it: after the key was changed the former
+// shares must open nothing, though the lock before is still there.
 func (s *sifter) lock(ctx context.Context, root keys.Root, versions []string) error {
 	if len(versions) == 0 {
 		return fmt.Errorf("no lock in it: %w", ErrForeign)
@@ -131,6 +136,9 @@ func (s *sifter) lock(ctx context.Context, root keys.Root, versions []string) er
 		}
 		fm, err := format.NewManager(ctx, oneBlob{b: b}, "", time.Minute, Password(root), time.Now)
 		if err != nil {
+			if errors.Is(err, format.ErrInvalidPassword) && !s.earlier {
+				return fmt.Errorf("the newest lock: %w", ErrKey)
+			}
 			if wrong == nil || errors.Is(err, format.ErrInvalidPassword) {
 				wrong = err
 			}
