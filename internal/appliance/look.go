@@ -47,24 +47,32 @@ func (a *Appliance) watchFiles(ctx context.Context) error {
 // of a log that was tampered with the next start tells.
 func (a *Appliance) lookAtFiles(ctx context.Context, held map[string]os.FileInfo) error {
 	_, err := a.archive.Look(ctx)
-	for name, was := range held {
-		path := filepath.Join(a.cfg.StateDir, name)
-		what, serr := stateDiffers(path, was)
-		if what == fileCut { // SQLite writes a file's first page before it has grown to what that says
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(growing):
+	cut := false
+	look := func(sure bool) {
+		for name, was := range held {
+			what, serr := stateDiffers(filepath.Join(a.cfg.StateDir, name), was)
+			err = errors.Join(err, serr)
+			switch {
+			case what == "":
+			case what == fileCut && !sure: // SQLite writes a file's first page before it has grown to what that says
+				cut = true
+			default:
+				a.damaged(archive.Damage{What: what, Where: name, Lost: true})
+				delete(held, name) // once is enough: the next start mends it, or says that it cannot
 			}
-			what, serr = stateDiffers(path, was)
 		}
-		if what != "" {
-			a.damaged(archive.Damage{What: what, Where: name, Lost: true})
-			delete(held, name) // once is enough: the next start mends it, or says that it cannot
-		}
-		err = errors.Join(err, serr)
 	}
-	return errors.Join(err, a.checkLog(ctx, false))
+	look(false)
+	err = errors.Join(err, a.checkLog(ctx, false))
+	if !cut {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(growing):
+		look(true)
+	}
+	return err
 }
 
 const (
