@@ -280,12 +280,15 @@ func (a *Appliance) checkLog(ctx context.Context, full bool) (err error) {
 	}()
 	a.looks.Lock()
 	defer a.looks.Unlock()
-	heads, err := a.logHeads(ctx, a.logVerify)
+	heads, herr := a.logHeads(ctx, a.logVerify)
 	if a.logSeen.N > 0 { // with the control database gone this is all that was kept
 		heads = append(heads, a.logSeen)
 	}
 	now := a.audit.Checkpoint()
-	if err = errors.Join(a.audit.Check(heads...), err); err != nil {
+	if err = a.audit.Check(heads...); err == nil && herr != nil { // without what was kept, only reading it through tells
+		_, err = a.audit.Verify()
+	}
+	if err = errors.Join(err, herr); err != nil {
 		return err
 	}
 	if now != nil {
