@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,7 +57,7 @@ func (a *Appliance) Seed(ctx context.Context, by, drive string) (s Seeded, err e
 	outcome := "failed"
 	defer func() {
 		_, aerr := a.audit.Append(context.WithoutCancel(ctx), audit.Event{Actor: by, Operation: "media.ship", Object: "node", Hash: s.Sum.String(), Outcome: outcome,
-			Detail: map[string]string{"files": strconv.FormatInt(s.Files, 10), "bytes": strconv.FormatInt(s.Bytes, 10), "country": or(t.Country, "MO")}})
+			Detail: map[string]string{"files": strconv.FormatInt(s.Files, 10), "bytes": strconv.FormatInt(s.Bytes, 10), "country": cmp.Or(t.Country, "MO")}})
 		err = errors.Join(err, aerr)
 	}()
 	if s.SeedHead, err = replica.WriteSeed(ctx, drive, a.archive, a.logSign, time.Now(), nil); err != nil {
@@ -77,13 +78,6 @@ func (a *Appliance) Seed(ctx context.Context, by, drive string) (s Seeded, err e
 	return s, nil
 }
 
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
 // custody is the form that goes with the drive. It names nobody: people sign.
 func custody(h replica.SeedHead, t record.Transfer, node string) string {
 	var b strings.Builder
@@ -96,7 +90,7 @@ func custody(h replica.SeedHead, t record.Transfer, node string) string {
 	line("位元組", "bytes", strconv.FormatInt(h.Bytes, 10))
 	line("寫入時間（澳門）", "written, Macau time", h.Time.In(i18n.Macau).Format("2006-01-02 15:04"))
 	line("節點", "node", node)
-	line("目的地", "destination", or(t.Country, "MO")+" "+t.City)
+	line("目的地", "destination", cmp.Or(t.Country, "MO")+" "+t.City)
 	if t.Abroad() {
 		line("離開澳門的依據", "what lets it leave Macau", t.Basis+" "+t.Filing+", "+t.Until)
 	}

@@ -123,6 +123,7 @@ func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
 	for _, c := range v.about.Clients {
 		v.about.Anew = v.about.Anew || c.Write && c.Epoch < rq.Epoch
 	}
+	v.about.Mutable = nil // whoever had the certificate before may have said any number
 	// one writer: an appliance that was replaced may no longer write
 	v.about.Clients = was.others()
 	for p, c := range v.about.Clients {

@@ -226,29 +226,32 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32,
 	defer leave()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if mutable(name) {
-		if at.before(v.about.Mutable[name]) {
-			return os.Remove(tmp) // it comes late: a newer version is held
-		}
-		if err := v.setPutAt(name, at); err != nil {
-			return errors.Join(err, os.Remove(tmp))
-		}
+	if mutable(name) && at.before(v.about.Mutable[name]) {
+		return os.Remove(tmp) // it comes late: a newer version is held
 	}
 	var kept string
 	old, err := fileHash(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return errors.Join(err, os.Remove(tmp))
 	}
-	if err == nil {
-		if old == sum { // its name may be on disk only now, if that failed before
-			return errors.Join(os.Remove(tmp), v.syncBlobs())
-		}
+	same := err == nil && old == sum
+	if err == nil && !same {
 		if !mutable(name) {
 			return errors.Join(ErrConflict, os.Remove(tmp))
 		}
 		if err := mayReplace(name, path, tmp); err != nil {
 			return errors.Join(err, os.Remove(tmp))
 		}
+	}
+	if mutable(name) {
+		if err := v.setPutAt(name, at); err != nil {
+			return errors.Join(err, os.Remove(tmp))
+		}
+	}
+	if same { // its name may be on disk only now, if that failed before
+		return errors.Join(os.Remove(tmp), v.syncBlobs())
+	}
+	if err == nil {
 		kept = path + "@" + strconv.FormatInt(v.time().UnixNano(), 36)
 		if err := v.keep(path, kept); err != nil {
 			return errors.Join(full(err), os.Remove(tmp))

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -73,6 +74,18 @@ func (s *Server) enrol(c echo.Context, address, code string) (problems []ui.Prob
 	}
 	if len(problems) > 0 {
 		return problems, addrErr, codeErr
+	}
+	// Where a node that is paired lies is changed by two, on a page of its own.
+	was, err := s.d.Settings.OffsiteTransfer(c.Request().Context())
+	if err != nil {
+		return []ui.Problem{{Field: "country", Text: s.broken(c, "transfer", err).Broken}}, "", ""
+	}
+	paired := s.d.Machine.Offsite(c.Request().Context()).Set
+	if paired && t.Country != cmp.Or(was.Country, "MO") {
+		return []ui.Problem{{Field: "country", Text: w.t("transfer.first")}}, "", ""
+	}
+	if paired {
+		t = was
 	}
 	// First: of a node abroad nothing is sent before the rest is given.
 	if err := s.d.Machine.TransferOffsite(c.Request().Context(), visitOf(c).session.User.Name, t); err != nil {

@@ -21,6 +21,10 @@ func TestWhereACopyLiesIsChangedByTwoAndSaysWhyNothingIsSent(t *testing.T) {
 	good := []string{"country", "CN", "basis", "contract", "city", "zhuhai", "filing", "粵備 2026-3", "filed", "2026-01-05", "until", "2099-01-05", "reviewer", "lei"}
 	v.post("/assurance/transfer", good...).wants(t, 303, "/assurance?done=transfer")
 	v.get("/assurance?done=transfer").wants(t, 200, "CN 珠海", "大灣區標準合同", "粵備 2026-3").lacks(t, "不會傳送任何資料")
+	for _, code := range []string{"bad", "good"} { // one person alone does not say that it lies elsewhere
+		v.post("/assurance/offsite", "offsite_address", "node:1", "offsite_code", code, "country", "MO").wants(t, 422, "已連接一個節點")
+	}
+	v.get("/assurance").wants(t, 200, "CN 珠海")
 	if n := h.logged("change.run"); n != 1 {
 		t.Errorf("%d entries of changes that one person alone could make", n)
 	}
