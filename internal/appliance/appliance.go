@@ -68,6 +68,7 @@ type Appliance struct {
 	engine    *backup.Engine
 	verify    *verify.Verifier
 	door      *restore.Door
+	metrics   *metrics
 	mended    []Mended // by this start; fixed after Open
 
 	damages chan archive.Damage
@@ -83,9 +84,10 @@ type Appliance struct {
 	next     keys.Root // a rotation's that did not come to its end
 	rotated  bool      // the archive's lock opens with next
 
-	kit     []keys.Share // made and not yet typed back
-	kitRoot keys.Root    // what they are shares of
-	print   string       // fingerprint of the console certificate
+	kit      []keys.Share // made and not yet typed back
+	kitRoot  keys.Root    // what they are shares of
+	print    string       // fingerprint of the console certificate
+	certEnds time.Time
 
 	sendersCtx context.Context // lives as long as Run
 	works      sync.WaitGroup  // on storage places, for the console
@@ -150,6 +152,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 	if err := a.openViews(ctx); err != nil {
 		return nil, err
 	}
+	a.metrics = newMetrics(a)
 	if err := a.tellMended(ctx); err != nil {
 		return nil, err
 	}

@@ -71,15 +71,6 @@ func Control(ctx context.Context, cfg Config, verb string, in, out any) error {
 	return json.Unmarshal(body, out)
 }
 
-// Logger writes to stderr at the configured level.
-func Logger(level string) *slog.Logger {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		l = slog.LevelInfo
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
-}
-
 // Serve opens the appliance and runs it until ctx ends. It prints the set-up
 // code while nobody owns the appliance.
 func Serve(ctx context.Context, cfg Config, out io.Writer) error {

@@ -22,6 +22,7 @@ type Config struct {
 	Listen     string `yaml:"listen" doc:"Address of the console, host:port. A socket handed over by the service manager wins."`
 	TLSCert    string `yaml:"tls_cert" doc:"File of the console's certificate with its chain, PEM. Empty: a self-made one, whose fingerprint farol setup-code prints. Read at start."`
 	TLSKey     string `yaml:"tls_key" doc:"File of that certificate's private key, PEM, readable by the service user alone."`
+	Metrics    string `yaml:"metrics_token_file" doc:"File of the token with which a monitor on another machine may read /metrics (Authorization: Bearer), 16 characters at least, readable by the service user alone. Empty: programs on this machine only. A proxy on this machine that hides for whom it asks must not pass /metrics on. Read at start."`
 	RunDir     string `yaml:"run_dir" doc:"Folder of the control socket. Empty: <state_dir>/run."`
 	Reserve    int64  `yaml:"reserve_bytes" doc:"Free bytes on the archive's disk below which no new data is taken, so that searching and sending go on."`
 	LogLevel   string `yaml:"log_level" doc:"debug, info, warn or error."`

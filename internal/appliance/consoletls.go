@@ -3,6 +3,7 @@ package appliance
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -33,6 +34,9 @@ func (a *Appliance) certificate(ctx context.Context) (tls.Certificate, error) {
 	}
 	a.mu.Lock()
 	a.print = replica.Fingerprint(c.Certificate[0])
+	if x, err := x509.ParseCertificate(c.Certificate[0]); err == nil {
+		a.certEnds = x.NotAfter
+	}
 	a.mu.Unlock()
 	return c, nil
 }

@@ -51,6 +51,20 @@ func NewPageCode(dir string, out io.Writer) error {
 	return err
 }
 
+// nodeReady says in one word why a node in dir takes nothing now.
+func nodeReady(dir string) string {
+	var st syscall.Statfs_t
+	switch _, err := os.Stat(filepath.Join(dir, "node.json")); {
+	case err != nil:
+		return "folder"
+	case syscall.Statfs(dir, &st) != nil, st.Flags&syscall.MS_RDONLY != 0:
+		return "disk"
+	case st.Bavail == 0:
+		return "full"
+	}
+	return ""
+}
+
 // nodePage is what a browser sees at a node.
 func nodePage(n *replica.Node, dir string, log *slog.Logger) http.Handler {
 	return web.NodeConsole{
@@ -70,6 +84,7 @@ func nodePage(n *replica.Node, dir string, log *slog.Logger) http.Handler {
 			f.Free, f.Total = int64(st.Bavail)*st.Bsize, int64(st.Blocks)*st.Bsize
 			return f, nil
 		},
+		Ready: func() string { return nodeReady(dir) },
 		Code: func() ([]byte, error) {
 			b, err := os.ReadFile(filepath.Join(dir, pageCode))
 			if errors.Is(err, os.ErrNotExist) {

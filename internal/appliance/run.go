@@ -26,11 +26,16 @@ func (a *Appliance) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	token, err := a.cfg.metricsToken()
+	if err != nil {
+		return err
+	}
 	ln, err := a.listener()
 	if err != nil {
 		return err
 	}
-	srv, err := web.New(web.Deps{Accounts: a.accounts, Door: a.door, Engine: a.engine, Settings: a.settings, Audit: a.audit, Catalog: a.catalog, Watch: a.watch, Machine: a, Access: a.access, Approvals: a.approvals, Matters: a.matters, Kit: a.kits, Members: a.members(), Log: a.log})
+	srv, err := web.New(web.Deps{Accounts: a.accounts, Door: a.door, Engine: a.engine, Settings: a.settings, Audit: a.audit, Catalog: a.catalog, Watch: a.watch, Machine: a, Access: a.access, Approvals: a.approvals, Matters: a.matters, Kit: a.kits, Members: a.members(), Log: a.log,
+		Figures: a.metrics.handler(), FiguresToken: token, Answered: a.metrics.answered, Noted: a.metrics.noted})
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
@@ -57,6 +62,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	g.Go(func() error { return a.verify.Run(ctx) })
 	g.Go(func() error { return a.noteDamage(ctx) })
 	g.Go(func() error { return a.weigh(ctx) })
+	g.Go(func() error { return a.metrics.count(ctx) })
 	g.Go(func() error { return a.watchCatalog(ctx) })
 	g.Go(func() error { return a.watchClock(ctx) })
 	g.Go(func() error { return a.watchLog(ctx) })

@@ -187,6 +187,7 @@ type Archive struct {
 	writing  map[string]int         // direct blobs that no flush has covered yet
 	waiting  map[string]time.Time   // direct blobs that no point holds yet
 	point    *Point                 // latest
+	foldTook time.Duration          // see Status
 	moves    []Moves                // folds whose moves the catalog has not taken
 	pointer  pointState
 	relocate func(context.Context, Moves) error

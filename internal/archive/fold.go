@@ -81,7 +81,15 @@ func (a *Archive) foldLocked(ctx context.Context, tags map[string]string) (*Poin
 	if err := a.spillInline(ctx); err != nil {
 		return nil, fmt.Errorf("fold: %w", full(err))
 	}
+	began := time.Now() // not Options.Now: a duration, also where a test sets the clock
 	var point *Point
+	defer func() {
+		if point != nil {
+			a.mu.Lock()
+			a.foldTook = time.Since(began)
+			a.mu.Unlock()
+		}
+	}()
 	for {
 		files, more, err := a.foldable()
 		if err != nil {

@@ -247,11 +247,12 @@ type Status struct {
 	JournalFiles   int   // all that are on disk
 	JournalBytes   int64 // in them
 	UnfoldedSeq    uint64
-	Unfolded       int   // commits no point covers
-	UnfoldedBytes  int64 // their plaintext
-	PendingMoves   int   // folds whose moves the catalog has not taken
-	LastFold       Point // zero before the first
-	Repository     int64 // bytes of the kopia repository
+	Unfolded       int           // commits no point covers
+	UnfoldedBytes  int64         // their plaintext
+	PendingMoves   int           // folds whose moves the catalog has not taken
+	LastFold       Point         // zero before the first
+	FoldTook       time.Duration // the last fold of this process that made a point; 0 before
+	Repository     int64         // bytes of the kopia repository
 	RepoFiles      int
 	DiskFree, Disk int64 // bytes
 	Damage         int   // see Archive.Damage
@@ -261,7 +262,7 @@ type Status struct {
 func (a *Archive) Status() Status {
 	a.j.mu.Lock()
 	a.mu.Lock()
-	s := Status{ID: a.ID(), LastSeq: a.lastSeq, LastCommit: a.lastTime, PendingMoves: len(a.moves), Damage: len(a.damage)}
+	s := Status{ID: a.ID(), LastSeq: a.lastSeq, LastCommit: a.lastTime, PendingMoves: len(a.moves), Damage: len(a.damage), FoldTook: a.foldTook}
 	for _, f := range a.j.files {
 		s.JournalFiles++
 		s.JournalBytes += f.size

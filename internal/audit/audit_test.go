@@ -191,3 +191,21 @@ func TestTimeNeverGoesBackwards(t *testing.T) {
 		t.Fatalf("%+v %v", e, err)
 	}
 }
+
+// TestALogThatTakesNoEntrySaysSoBeforeOneComes: what a health check asks.
+func TestALogThatTakesNoEntrySaysSoBeforeOneComes(t *testing.T) {
+	s, v, _ := testKeys(t)
+	l := fill(t, t.TempDir(), s, v, 2)
+	if err := l.Ready(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.hashes.Close(); err != nil { // as when the disk below goes
+		t.Fatal(err)
+	}
+	if _, err := l.Append(t.Context(), Event{Operation: "login"}); err == nil {
+		t.Fatal("an entry was bound without its hash")
+	}
+	if l.Ready() == nil {
+		t.Error("it says that it takes entries")
+	}
+}

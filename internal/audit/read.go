@@ -22,6 +22,13 @@ func (l *Log) Size() int64 {
 	return l.tree.N
 }
 
+// Ready reports why no entry is taken any more, nil while entries are.
+func (l *Log) Ready() error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.failed
+}
+
 // Checkpoint is the newest signed checkpoint.
 func (l *Log) Checkpoint() []byte {
 	l.mu.RLock()

@@ -36,6 +36,18 @@ func (a *Accounts) Sessions(ctx context.Context, account int64) ([]Session, erro
 	return out, nil
 }
 
+// Live counts the sessions that are signed in now, of all accounts.
+func (a *Accounts) Live(ctx context.Context) (n int64, err error) {
+	now := a.now()
+	err = a.db.View(ctx, func(tx *db.Tx) error {
+		return tx.QueryRowContext(ctx, "SELECT count(*) FROM session WHERE seen>? AND created>?", now.Add(-Idle).UnixMilli(), now.Add(-Absolute).UnixMilli()).Scan(&n)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count sessions: %w", err)
+	}
+	return n, nil
+}
+
 // End ends a session of an account by its short name.
 func (a *Accounts) End(ctx context.Context, account int64, id string) error {
 	err := a.db.Update(ctx, func(tx *db.Tx) error {

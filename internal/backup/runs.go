@@ -90,6 +90,36 @@ func (e *Engine) Runs(ctx context.Context, n int) ([]Run, error) {
 	return out, nil
 }
 
+// Tally is how many runs of a kind ended in one way.
+type Tally struct {
+	What, State string
+	N           int64
+}
+
+// Tallies counts the runs of the history that have ended.
+func (e *Engine) Tallies(ctx context.Context) ([]Tally, error) {
+	var out []Tally
+	err := e.d.Control.View(ctx, func(tx *db.Tx) error {
+		rows, err := tx.QueryContext(ctx, "SELECT what, state, count(*) FROM run WHERE ended>0 GROUP BY what, state")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var t Tally
+			if err := rows.Scan(&t.What, &t.State, &t.N); err != nil {
+				return err
+			}
+			out = append(out, t)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count runs: %w", err)
+	}
+	return out, nil
+}
+
 // Progress is the run under way, for the page and its event stream.
 type Progress struct {
 	Running bool

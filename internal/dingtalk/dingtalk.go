@@ -71,6 +71,7 @@ type Client struct {
 	expires time.Time
 
 	counted atomic.Int64 // calls that count against the monthly quota
+	calls   calls
 	last    atomic.Int64 // when upstream last answered, unix ms
 }
 
@@ -152,10 +153,15 @@ const (
 func (c *Client) do(ctx context.Context, rq request) ([]byte, error) {
 	var refreshed bool
 	for try := 1; ; try++ {
+		asked := time.Now()
 		if err := c.pace(rq.api).wait(ctx); err != nil {
 			return nil, fmt.Errorf("call %s: %w", rq.api, err)
 		}
+		c.calls.waited(time.Since(asked))
 		body, err := c.once(ctx, rq, refreshed)
+		if ctx.Err() == nil { // one that was given up says nothing of upstream
+			c.calls.ended(err)
+		}
 		if err == nil {
 			return body, nil
 		}

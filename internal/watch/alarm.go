@@ -190,6 +190,36 @@ func (w *Watch) Open(ctx context.Context) (bool, error) {
 	return n > 0, nil
 }
 
+// Standing counts the open alarms of each cause and kind, as they were last
+// judged. It shows no place.
+func (w *Watch) Standing(ctx context.Context) (map[Cause]map[record.Kind]int64, error) {
+	out := map[Cause]map[record.Kind]int64{}
+	err := w.d.Control.View(ctx, func(tx *db.Tx) error {
+		rows, err := tx.QueryContext(ctx, "SELECT cause, kind, count(*) FROM alarm WHERE closed=0 GROUP BY cause, kind")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var c Cause
+			var k record.Kind
+			var n int64
+			if err := rows.Scan(&c, &k, &n); err != nil {
+				return err
+			}
+			if out[c] == nil {
+				out[c] = map[record.Kind]int64{}
+			}
+			out[c][k] = n
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count open alarms: %w", err)
+	}
+	return out, nil
+}
+
 // told reports whether a person has acknowledged an alarm of that cause about
 // that department which was opened after a time.
 func (w *Watch) told(ctx context.Context, cause Cause, dept int64, after time.Time) (bool, error) {

@@ -95,6 +95,11 @@ func TestNothingWithoutASession(t *testing.T) {
 	}
 	v.get("/search?q=x").wants(t, 303, "/login?next=%2Fsearch%3Fq%3Dx")
 	v.get("/healthz").wants(t, 200, "ok")
+	v.get("/readyz").wants(t, 200, "ready")
+	h.mach.unready = "journal"
+	if a := v.get("/readyz"); a.code != 503 || a.body != "journal\n" {
+		t.Errorf("not ready: %d %q", a.code, a.body)
+	}
 	for _, bad := range []string{"https://evil.example/", "//evil.example", `/\evil.example`, "/a\nb"} {
 		if got := local(bad); got != "/" {
 			t.Errorf("%q leads to %q", bad, got)

@@ -94,6 +94,7 @@ type machine struct {
 	verified Verified
 	broken   error // of Health and Coverage
 	finished bool
+	unready  string // what Ready says
 	consents []string
 	copies   []Copy
 	added    []NewCopy
@@ -109,6 +110,7 @@ func (m *machine) Claim() *auth.Claim                     { return m.claim }
 func (m *machine) Version() string                        { return "test" }
 func (m *machine) Fingerprint() string                    { return "ab:cd" }
 func (m *machine) Health(context.Context) (Health, error) { return m.health, m.broken }
+func (m *machine) Ready(context.Context) string           { return m.unready }
 func (m *machine) Bind(ctx context.Context, b Binding) error {
 	if b.ClientSecret != m.h.sim.ClientSecret() {
 		return &i18n.Error{ID: "bind.credentials"}

@@ -19,6 +19,7 @@ type Machine interface {
 	Version() string
 	Fingerprint() string // of the TLS certificate
 	Health(ctx context.Context) (Health, error)
+	Ready(ctx context.Context) string // one word why it does not work now, "" when it does
 	// Bind checks the credentials with DingTalk and keeps them sealed.
 	Bind(ctx context.Context, b Binding) error
 	// ConsentURL is DingTalk's consent page; its "state" is made by the machine

@@ -78,7 +78,7 @@ func (s *Server) router() *echo.Echo {
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = echo.ExtractIPDirect() // the audit log must not record forged addresses
 	e.HTTPErrorHandler = s.fail
-	e.Use(s.headers, middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: func(c echo.Context, err error, stack []byte) error {
+	e.Use(s.measured, s.headers, middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: func(c echo.Context, err error, stack []byte) error {
 		s.d.Log.ErrorContext(c.Request().Context(), "panic", "number", visitOf(c).number, "err", err, "stack", string(stack))
 		return err
 	}}), s.arrive, s.crossOrigin(), s.inbound())
@@ -308,6 +308,7 @@ func local(next string) string {
 
 // note writes an audit entry about this request.
 func (s *Server) note(c echo.Context, ev audit.Event) error {
+	s.d.Noted(ev.Operation)
 	_, err := s.d.Audit.Append(context.WithoutCancel(c.Request().Context()), s.event(c, ev))
 	return err
 }

@@ -46,6 +46,7 @@ type NodeFacts struct {
 // request; Code is the SHA-256 of what opens the page, nil before one was made.
 type NodeConsole struct {
 	Facts   func() (NodeFacts, error)
+	Ready   func() string // one word why it takes nothing now, "" when it does
 	Code    func() ([]byte, error)
 	Version string
 	Log     *slog.Logger
@@ -85,6 +86,8 @@ func (n NodeConsole) Handler() http.Handler {
 		}
 	}, middleware.BodyLimit("16K"))
 	e.GET(static.Prefix+"*", echo.WrapHandler(static.Handler()))
+	e.GET("/healthz", d.healthz)
+	e.GET("/readyz", func(c echo.Context) error { return sayReady(c, d.NodeConsole.Ready()) })
 	e.POST("/look", d.look)
 	e.GET("/", d.show)
 	e.POST("/", d.enter)

@@ -54,6 +54,8 @@ import (
 //	POST /access/give     account dept… circle=finance|personnel… until reason   POST /access/<id>/end, /access/<id>/review
 //	forms that another person has to agree to are answered with a page that asks for a reason: POST /inbox/ask ticket reason
 //	POST /inbox/<id>/decide word=yes|no note   POST /inbox/<id>/run, /inbox/<id>/withdraw
+//	GET  /healthz, /readyz                                200, or 503 and one word; no account
+//	GET  /metrics                                         to this machine, or with Authorization: Bearer
 //	GET  /api/progress, /api/status                       the figures of the pages as JSON
 
 // route is one line of the console's table of contents: what an auditor reads.
@@ -105,6 +107,8 @@ func (s *Server) routes() []route {
 	read, find, operate, configure := may(policy.Read).forContent(), may(policy.Search).forContent(), may(policy.Operate), may(policy.Configure)
 	return []route{
 		{"GET", "/healthz", s.healthz, open},
+		{"GET", "/readyz", s.readyz, open},
+		{"GET", "/metrics", s.figures, open},
 		{"GET", static.Prefix + "*", echo.WrapHandler(static.Handler()), open},
 		{"POST", "/look", s.look, open},
 		{"GET", "/login", s.loginForm, open},

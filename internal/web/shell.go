@@ -1,6 +1,8 @@
 package web
 
 import (
+	"net/http"
+
 	"github.com/labstack/echo/v4"
 
 	"farol/internal/auth"
@@ -92,7 +94,20 @@ func (s *Server) band(c echo.Context) error {
 	return part(c, templates.Band(sh.Say))
 }
 
-func (s *Server) healthz(c echo.Context) error { return c.String(200, "ok\n") }
+// healthz says that the process answers, readyz whether it does its work. Both
+// are asked by programs that have no account.
+func (s *Server) healthz(c echo.Context) error { return c.String(http.StatusOK, "ok\n") }
+
+func (s *Server) readyz(c echo.Context) error {
+	return sayReady(c, s.d.Machine.Ready(c.Request().Context()))
+}
+
+func sayReady(c echo.Context, why string) error {
+	if why != "" {
+		return c.String(http.StatusServiceUnavailable, why+"\n")
+	}
+	return c.String(http.StatusOK, "ready\n")
+}
 
 // archivePath is where a kind's containers are listed.
 func archivePath(k record.Kind) string { return "/archive/" + string(k) }

@@ -53,6 +53,14 @@ type Deps struct {
 	Kit       *kit.Book
 	Members   *member.Members
 
+	// Figures answers GET /metrics, nil where there are none. FiguresToken opens
+	// it from elsewhere than this machine, "" when nothing does. Answered hears
+	// of each answer and Noted of each entry that a request leaves; nil is nobody.
+	Figures      http.Handler
+	FiguresToken string
+	Answered     func(status int, took time.Duration)
+	Noted        func(operation string)
+
 	Log *slog.Logger
 	Now func() time.Time
 }
@@ -85,6 +93,12 @@ type Server struct {
 func New(d Deps) (*Server, error) {
 	if d.Now == nil {
 		d.Now = time.Now
+	}
+	if d.Answered == nil {
+		d.Answered = func(int, time.Duration) {}
+	}
+	if d.Noted == nil {
+		d.Noted = func(string) {}
 	}
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
