@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -152,11 +153,14 @@ type reader struct {
 	simURL string
 	secret auth.Secret
 	shares []string
+	held   int // records that the last check read
 }
+
+var readBack = regexp.MustCompile(`(?m)^read (\d+) records`)
 
 func newReader(t *testing.T) *reader {
 	r := &reader{t: t, root: t.TempDir(), node: freeAddress(t)}
-	for _, d := range []string{"bin", "real", "log", "etc/farol", "mnt/usb", "mnt/nas", "var/lib"} {
+	for _, d := range []string{"bin", "real", "log", "etc/farol", "mnt/usb/farol", "mnt/nas/farol", "var/lib"} {
 		r.must(os.MkdirAll(filepath.Join(r.root, d), 0o700))
 	}
 	buildManual(t, filepath.Join(r.root, "real", "farol"))
@@ -168,7 +172,7 @@ func newReader(t *testing.T) *reader {
 	r.cfg = Config{StateDir: filepath.Join(r.root, "var/lib/farol"), HostKey: filepath.Join(r.root, "etc/farol/host.key"), Listen: freeAddress(t), Reserve: 1 << 20, LogLevel: "error"}
 	r.must(os.WriteFile(r.path("/etc/farol/farol.yaml"), fmt.Appendf(nil, "state_dir: %q\nhost_key: %q\nlisten: %s\nreserve_bytes: 1048576\nlog_level: error\n", r.cfg.StateDir, r.cfg.HostKey, r.cfg.Listen), 0o600))
 	r.must(r.cfg.Validate())
-	r.sim, err = simulator.New(simulator.Options{Seed: 3, People: 12, Messages: 300})
+	r.sim, err = simulator.New(simulator.Options{Seed: 3, People: 6, Messages: 60})
 	r.must(err)
 	srv := httptest.NewServer(r.sim)
 	t.Cleanup(func() { srv.Close(); r.sim.Close() })
@@ -272,6 +276,12 @@ func (r *reader) lose() {
 	r.must(r.units.start("farol"))
 }
 
+// loseKey takes the key away that opens the root key.
+func (r *reader) loseKey() {
+	r.must(r.units.stop("farol"))
+	r.must(os.Remove(r.cfg.HostKey))
+}
+
 // placeID is the further copy's name in the list.
 func (r *reader) placeID() string {
 	id, _, _ := strings.Cut(r.run("sudo farol place list"), " ")
@@ -327,7 +337,16 @@ func (r *reader) read(topic string, at map[string]func()) {
 				r.t.Logf("%s:%d NOT RUN: FAROL_KOPIA does not name the stock kopia program", topic, b.line)
 				continue
 			}
+			began := time.Now()
 			said = r.run(r.fill(b.text))
+			if m := readBack.FindStringSubmatch(said); m != nil { // what was held once is there ever after
+				n, err := strconv.Atoi(m[1])
+				if err != nil || n == 0 || n < r.held {
+					r.t.Errorf("%s:%d: %d records are there, %d were", topic, b.line, n, r.held)
+				}
+				r.held = n
+			}
+			r.t.Logf("%s:%d took %s", topic, b.line, time.Since(began).Round(time.Millisecond))
 		case "text":
 			if i == 0 || list[i-1].kind == "sh package" {
 				continue // packaging/test compares it
@@ -375,4 +394,7 @@ func TestEveryCommandOfTheManualWorks(t *testing.T) {
 	r.must(r.units.start("farol")) // as an installation leaves it
 	r.read("install", nil)
 	r.read("first-backup", map[string]func(){"run-the-first-backup": r.setUp})
+	r.read("restore", nil)
+	r.read("offsite", map[string]func(){"pair": r.pair})
+	r.read("total-loss", map[string]func(){"recover-on-a-new-machine": r.lose, "only-the-key-is-lost": r.loseKey})
 }

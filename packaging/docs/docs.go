@@ -25,7 +25,7 @@ import (
 var Files embed.FS
 
 // Topics are the pages in the order in which one reads them.
-var Topics = []string{"install", "first-backup"}
+var Topics = []string{"install", "first-backup", "restore", "total-loss", "offsite"}
 
 // Langs are the languages of the manual, the one it is written in first.
 var Langs = []string{"zh-Hant", "en"}
