@@ -85,7 +85,7 @@ func TestTheManualSaysTheSameInBothLanguages(t *testing.T) {
 	}
 }
 
-var named = regexp.MustCompile("`(?:sudo )?(?:-u farol )?(farol[^`]*)`")
+var saysFarol = regexp.MustCompile("`(?:sudo )?(?:-u farol )?(farol[^`]*)`")
 
 // TestTheManualNamesNoCommandThatIsNot: also in its sentences, where nothing is
 // run, and in those of the console.
@@ -106,7 +106,7 @@ func TestTheManualNamesNoCommandThatIsNot(t *testing.T) {
 	}
 	helps := map[string]string{}
 	for where, text := range texts {
-		for _, m := range named.FindAllStringSubmatch(text, -1) {
+		for _, m := range saysFarol.FindAllStringSubmatch(text, -1) {
 			var verbs, flags []string
 			for _, w := range strings.Fields(m[1])[1:] {
 				if strings.HasPrefix(w, "-") {
