@@ -21,6 +21,7 @@ import (
 
 	"farol/internal/auth"
 	"farol/internal/dingtalk/simulator"
+	"farol/internal/i18n"
 	"farol/internal/web"
 	"farol/packaging/docs"
 )
@@ -153,8 +154,13 @@ type reader struct {
 	simURL string
 	secret auth.Secret
 	shares []string
-	held   int // records that the last check read
+	held   int      // records that the last check read
+	kopia  []string // what kopia is given to find: its password and settings
+	shot   string   // the newest snapshot that kopia listed
 }
+
+// snapshotLine is one that kopia lists.
+var snapshotLine = regexp.MustCompile(`(?m)^\s+\d{4}-\d\d-\d\d .* (k[0-9a-f]{32})`)
 
 var readBack = regexp.MustCompile(`(?m)^read (\d+) records`)
 
@@ -166,13 +172,16 @@ func newReader(t *testing.T) *reader {
 	buildManual(t, filepath.Join(r.root, "real", "farol"))
 	me, err := filepath.Abs(os.Args[0])
 	r.must(err)
+	if kopia := os.Getenv("FAROL_KOPIA"); kopia != "" {
+		r.must(os.Symlink(kopia, filepath.Join(r.root, "bin", "kopia")))
+	}
 	for _, name := range []string{"farol", "sudo", "systemctl", "journalctl"} {
 		r.must(os.Symlink(me, filepath.Join(r.root, "bin", name)))
 	}
 	r.cfg = Config{StateDir: filepath.Join(r.root, "var/lib/farol"), HostKey: filepath.Join(r.root, "etc/farol/host.key"), Listen: freeAddress(t), Reserve: 1 << 20, LogLevel: "error"}
 	r.must(os.WriteFile(r.path("/etc/farol/farol.yaml"), fmt.Appendf(nil, "state_dir: %q\nhost_key: %q\nlisten: %s\nreserve_bytes: 1048576\nlog_level: error\n", r.cfg.StateDir, r.cfg.HostKey, r.cfg.Listen), 0o600))
 	r.must(r.cfg.Validate())
-	r.sim, err = simulator.New(simulator.Options{Seed: 3, People: 6, Messages: 60})
+	r.sim, err = simulator.New(simulator.Options{Seed: 3, People: 12, Messages: 40})
 	r.must(err)
 	srv := httptest.NewServer(r.sim)
 	t.Cleanup(func() { srv.Close(); r.sim.Close() })
@@ -254,6 +263,14 @@ func (r *reader) pair() {
 	r.inside(func(ctx context.Context, a *Appliance) { r.must(a.Enrol(ctx, r.node, code)) })
 }
 
+// pairAgain is what one does with the node after a recovery.
+func (r *reader) pairAgain() {
+	r.must(r.units.stop("farol-node"))
+	r.must(r.units.start("farol-node"))
+	r.pair()
+	r.run("sudo farol offsite wait")
+}
+
 // enrolment is the newest code in the node's journal.
 func (r *reader) enrolment() string {
 	b, err := os.ReadFile(r.path("/log/farol-node"))
@@ -292,6 +309,7 @@ func (r *reader) placeID() string {
 func (r *reader) fill(text string) string {
 	for word, value := range map[string]func() string{
 		"NODE_ADDRESS": func() string { return r.node }, "ENROLMENT_CODE": r.enrolment, "PLACE_ID": r.placeID, "ACCOUNT": func() string { return "ana" },
+		"FIRST_DAY": today, "LAST_DAY": today, "SNAPSHOT": func() string { return r.shot },
 	} {
 		if strings.Contains(text, word) {
 			text = strings.ReplaceAll(text, word, value())
@@ -302,12 +320,15 @@ func (r *reader) fill(text string) string {
 
 var elsewhere = regexp.MustCompile(`(^|[\s="'])(/(?:etc/farol|var/lib/farol|mnt)\b)`)
 
+func today() string { return time.Now().In(i18n.Macau).Format(time.DateOnly) }
+
 // run types a block. Who asks on the terminal is given shares, then a code.
 func (r *reader) run(text string) string {
 	r.t.Helper()
 	cmd := exec.CommandContext(r.t.Context(), "bash", "-euo", "pipefail", "-c", text)
 	cmd.Dir = r.root
 	cmd.Env = append(os.Environ(), "FAROL_MANUAL_ROOT="+r.root, "PATH="+filepath.Join(r.root, "bin")+":"+os.Getenv("PATH"), "TZ=Asia/Macau")
+	cmd.Env = append(cmd.Env, r.kopia...)
 	if r.shares != nil {
 		cmd.Stdin = strings.NewReader(strings.Join(r.shares[1:], "\n") + "\n\n" + r.code() + "\n")
 	}
@@ -345,6 +366,13 @@ func (r *reader) read(topic string, at map[string]func()) {
 					r.t.Errorf("%s:%d: %d records are there, %d were", topic, b.line, n, r.held)
 				}
 				r.held = n
+			}
+			if strings.Contains(b.text, "archive password") {
+				lines := strings.Fields(said)
+				r.kopia = []string{"KOPIA_PASSWORD=" + lines[len(lines)-1], "KOPIA_CONFIG_PATH=" + r.path("/kopia.config"), "KOPIA_CACHE_DIRECTORY=" + r.path("/kopia.cache"), "KOPIA_LOG_DIR=" + r.path("/kopia.log"), "KOPIA_CHECK_FOR_UPDATES=false"}
+			}
+			if m := snapshotLine.FindAllStringSubmatch(said, -1); m != nil {
+				r.shot = m[len(m)-1][1]
 			}
 			r.t.Logf("%s:%d took %s", topic, b.line, time.Since(began).Round(time.Millisecond))
 		case "text":
@@ -396,5 +424,10 @@ func TestEveryCommandOfTheManualWorks(t *testing.T) {
 	r.read("first-backup", map[string]func(){"run-the-first-backup": r.setUp})
 	r.read("restore", nil)
 	r.read("offsite", map[string]func(){"pair": r.pair})
-	r.read("total-loss", map[string]func(){"recover-on-a-new-machine": r.lose, "only-the-key-is-lost": r.loseKey})
+	r.read("total-loss", map[string]func(){"recover-on-a-new-machine": r.lose, "take-over-on-the-nodes-machine": r.pairAgain, "only-the-key-is-lost": r.loseKey})
+	r.pairAgain()
+	r.read("upgrade", nil)
+	r.read("security", nil)
+	r.read("formats", nil)
+	r.read("faq", nil)
 }

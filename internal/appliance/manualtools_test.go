@@ -33,6 +33,9 @@ func manualTool() (code int, ok bool) {
 		} else if len(args) > 0 && args[0] == "promote" {
 			args = append(args, "--node-dir", filepath.Join(root, "var/lib/farol-node"))
 		}
+		if slices.Contains(args, "--version") {
+			return become(filepath.Join(root, "real", "farol"), args...), true
+		}
 		return become(filepath.Join(root, "real", "farol"), append(args, "--config", filepath.Join(root, "etc/farol/farol.yaml"))...), true
 	case "sudo":
 		if args[0] == "-u" {

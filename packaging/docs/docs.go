@@ -25,7 +25,7 @@ import (
 var Files embed.FS
 
 // Topics are the pages in the order in which one reads them.
-var Topics = []string{"install", "first-backup", "restore", "total-loss", "offsite"}
+var Topics = []string{"install", "first-backup", "restore", "total-loss", "offsite", "upgrade", "security", "formats", "faq"}
 
 // Langs are the languages of the manual, the one it is written in first.
 var Langs = []string{"zh-Hant", "en"}
@@ -92,7 +92,7 @@ func (i *ids) Generate(value []byte, _ ast.NodeKind) []byte {
 func (i *ids) Put([]byte) {}
 
 func slug(title string) string {
-	words := strings.FieldsFunc(strings.ToLower(title), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	words := strings.FieldsFunc(strings.ReplaceAll(strings.ToLower(title), "'", ""), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 	return strings.Join(words, "-")
 }
 
