@@ -84,6 +84,24 @@ func doctorCmd(o *options) *cobra.Command {
 	}}
 }
 
+func supportCmd(o *options) *cobra.Command {
+	c := &cobra.Command{Use: "support", Short: "For whoever helps you"}
+	var out string
+	b := &cobra.Command{Use: "bundle", Short: "Gather what a supporter needs in a .tar.gz: counts, states and cleaned log lines; no content, no names, no secrets",
+		Long: `Gathers version, configuration, what farol doctor finds, status, metrics, the state of the service and its last log lines into one file that only you can read.
+Of the configuration and the log only what is on a fixed list is taken. It works while the daemon is down. README.txt inside says what is in it and what never is:
+read it before you send it.`, Example: "  farol support bundle --out /tmp/farol.tar.gz", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := o.load()
+			if err != nil {
+				return err
+			}
+			return appliance.SupportBundle(cmd.Context(), cfg, out, cmd.OutOrStdout())
+		}}
+	b.Flags().StringVar(&out, "out", "", "file to write, which must not exist (default: farol-support-<time>.tar.gz here)")
+	c.AddCommand(b)
+	return c
+}
+
 func backupCmd(o *options) *cobra.Command {
 	c := &cobra.Command{Use: "backup", Short: "Run backups"}
 	var full, wait bool
