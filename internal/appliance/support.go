@@ -30,8 +30,8 @@ What is in it, and nothing else:
   status.json     counts, sizes, times and states of the parts, when the daemon answered
   metrics.txt     what /metrics says, when the daemon answered
   goroutines.txt  which functions of the program wait where, without what they were given, when the daemon answered
-  unit.txt        state of farol.service, where there is systemd
-  journal.txt     its last lines, where there is a journal: our own words and counts; quotations, addresses, paths and long words are left out
+  unit.txt        state of farol.service, where it was handed over
+  journal.txt     its last lines, where they were handed over: our own words and counts; quotations, addresses, paths and long words are left out
   files.json      how many files of each of our kinds there are, and how large
 
 What is never in it: messages, files, approvals, contacts or anything else that was captured; names of people, accounts, departments,
@@ -43,7 +43,8 @@ Read it before you send it: it is a .tar.gz of plain text.
 // bundle gathers what a supporter may see.
 type bundle struct {
 	cfg   Config
-	run   func(ctx context.Context, name string, args ...string) ([]byte, error)
+	lines []byte // of the journal, as journalctl -o json prints them; nil: none were given
+	show  []byte // the unit, as systemctl show prints it
 	api   string // of DingTalk, for the doctor
 	now   time.Time
 	files []bundled
@@ -55,10 +56,28 @@ type bundled struct {
 	data []byte
 }
 
-// SupportBundle writes a bundle to path, which must not exist; "" makes a name
-// in this folder. It works while the daemon is down, and says so inside.
-func SupportBundle(ctx context.Context, cfg Config, path string, out io.Writer) error {
-	b := &bundle{cfg: cfg, run: runCommand, api: dingtalk.China.API, now: time.Now()}
+// Support says where a bundle goes and what is handed to it.
+type Support struct {
+	Path    string // must not exist; "" makes a name in this folder
+	Journal string // file with what journalctl -u farol -o json printed, "" for none
+	Unit    string // file with what systemctl show farol printed, "" for none
+}
+
+// SupportBundle writes a bundle. It works while the daemon is down, and says so
+// inside.
+func SupportBundle(ctx context.Context, cfg Config, s Support, out io.Writer) error {
+	b := &bundle{cfg: cfg, api: dingtalk.China.API, now: time.Now()}
+	for from, to := range map[string]*[]byte{s.Journal: &b.lines, s.Unit: &b.show} {
+		if from == "" {
+			continue
+		}
+		text, err := os.ReadFile(from)
+		if err != nil {
+			return fmt.Errorf("read what is handed to the bundle: %w", err)
+		}
+		*to = text
+	}
+	path := s.Path
 	if path == "" {
 		path = "farol-support-" + b.now.UTC().Format("20060102T150405Z") + ".tar.gz"
 	}
@@ -122,8 +141,8 @@ func (b *bundle) gather(ctx context.Context) error {
 		b.add("metrics.txt", []byte(a.Metrics))
 		b.add("goroutines.txt", []byte(a.Goroutines))
 	}
-	b.unit(ctx)
-	b.journal(ctx)
+	b.unit()
+	b.journal()
 	return b.addJSON("files.json", b.sizes())
 }
 

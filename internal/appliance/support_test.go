@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,27 +50,23 @@ func unpacked(t *testing.T, path string) map[string]string {
 	}
 }
 
-// systemd stands in for a machine's, with lines of a log in its journal.
-func systemd(t *testing.T, lines []byte) func(context.Context, string, ...string) ([]byte, error) {
-	return func(_ context.Context, name string, _ ...string) ([]byte, error) {
-		if name == "systemctl" {
-			return []byte("ActiveState=active\nNRestarts=2\nFragmentPath=/home/ana/x\n"), nil
+// journalOf is a journal as journalctl prints it, with lines of a log.
+func journalOf(t *testing.T, lines []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	say := func(by, msg string) {
+		x, err := json.Marshal(map[string]any{"__REALTIME_TIMESTAMP": "1796000000000000", "PRIORITY": "4", "SYSLOG_IDENTIFIER": by, "MESSAGE": msg})
+		if err != nil {
+			t.Fatal(err)
 		}
-		var b bytes.Buffer
-		say := func(by, msg string) {
-			x, err := json.Marshal(map[string]any{"__REALTIME_TIMESTAMP": "1796000000000000", "PRIORITY": "4", "SYSLOG_IDENTIFIER": by, "MESSAGE": msg})
-			if err != nil {
-				t.Error(err)
-			}
-			b.Write(append(x, '\n'))
-		}
-		say("systemd", "farol.service: Main process exited, code=killed, status=9/KILL")
-		say("farol", "set-up code: ABCD-EFGH")
-		for line := range strings.Lines(string(lines)) {
-			say("farol", strings.TrimSuffix(line, "\n"))
-		}
-		return b.Bytes(), nil
+		b.Write(append(x, '\n'))
 	}
+	say("systemd", "farol.service: Main process exited, code=killed, status=9/KILL")
+	say("farol", "set-up code: ABCD-EFGH")
+	for line := range strings.Lines(string(lines)) {
+		say("farol", strings.TrimSuffix(line, "\n"))
+	}
+	return b.Bytes()
 }
 
 // searchBundle makes a bundle of a living appliance, with its own log at its most
@@ -80,7 +75,7 @@ func searchBundle(t *testing.T, h *started, log []byte, leaves []string, search 
 	t.Helper()
 	ctx, a := t.Context(), h.a
 	was := a.audit.Size()
-	b := &bundle{cfg: a.cfg, run: systemd(t, log), now: time.Now()}
+	b := &bundle{cfg: a.cfg, now: time.Now(), lines: journalOf(t, log), show: []byte("ActiveState=active\nNRestarts=2\nFragmentPath=/home/ana/x\n")}
 	if err := b.gather(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +138,7 @@ func TestABundleIsMadeWhileTheDaemonIsDown(t *testing.T) {
 	cfg := bench(t)
 	cfg.Listen, cfg.TLSCert, cfg.TLSKey, cfg.Metrics = "intranet.firma.example:8443", "/etc/firma/cert.pem", "/etc/firma/key.pem", "/etc/firma/token"
 	path := filepath.Join(t.TempDir(), "b.tar.gz")
-	b := &bundle{cfg: cfg, now: time.Now(), run: func(context.Context, string, ...string) ([]byte, error) { return nil, errors.New("no such program") }}
+	b := &bundle{cfg: cfg, now: time.Now()}
 	if err := b.gather(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +146,7 @@ func TestABundleIsMadeWhileTheDaemonIsDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := unpacked(t, path)
-	if !strings.Contains(files["README.txt"], "did not answer") || files["status.json"] != "" || !strings.Contains(files["doctor.json"], "state folder") || !strings.Contains(files["journal.txt"], "did not answer") {
+	if !strings.Contains(files["README.txt"], "did not answer") || files["status.json"] != "" || !strings.Contains(files["doctor.json"], "state folder") || !strings.Contains(files["journal.txt"], "not given") || !strings.Contains(files["unit.txt"], "not given") {
 		t.Errorf("of a daemon that is down: %v", files)
 	}
 	for name, text := range files {

@@ -2,29 +2,20 @@ package appliance
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
 	"time"
-
-	"farol/internal/archive"
 )
 
-// What a bundle says of the machine around the daemon.
-
-func runCommand(ctx context.Context, name string, args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	return exec.CommandContext(ctx, name, args...).Output()
-}
+// What a bundle says of the machine around the daemon. Farol runs no command:
+// what systemctl and journalctl say is handed to it.
 
 type supportAbout struct {
 	Version   string                 `json:"version"`
@@ -75,14 +66,13 @@ func (b *bundle) about() supportAbout {
 // unitFacts are the properties of a unit that name nothing.
 var unitFacts = []string{"LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "NeedDaemonReload", "NRestarts", "ExecMainStartTimestamp", "ExecMainExitTimestamp", "ExecMainCode", "ExecMainStatus", "MemoryCurrent", "MemoryPeak", "MemoryMax", "CPUUsageNSec", "TasksCurrent", "WatchdogUSec"}
 
-func (b *bundle) unit(ctx context.Context) {
-	out, err := b.run(ctx, "systemctl", "show", "farol.service", "--property="+strings.Join(unitFacts, ","))
-	if err != nil {
-		b.add("unit.txt", []byte("systemd did not answer\n"))
+func (b *bundle) unit() {
+	if b.show == nil {
+		b.add("unit.txt", []byte("not given: farol support bundle --unit <(systemctl show farol)\n"))
 		return
 	}
 	var text strings.Builder
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(string(b.show)) {
 		if k, v, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
 			for _, known := range unitFacts {
 				if k == known {
@@ -100,14 +90,13 @@ const journalLast = 2000
 // bySystemd are what systemd itself says of the unit: sentences of its own.
 var bySystemd = regexp.MustCompile(`^farol\.service: [\x20-\x7e]*$|^(Starting|Started|Stopping|Stopped|Failed to start|Reloading) farol\.service`)
 
-func (b *bundle) journal(ctx context.Context) {
-	out, err := b.run(ctx, "journalctl", "--unit=farol.service", fmt.Sprintf("--lines=%d", journalLast), "--output=json", "--no-pager", "--quiet")
-	if err != nil {
-		b.add("journal.txt", []byte("the journal did not answer\n"))
+func (b *bundle) journal() {
+	if b.lines == nil {
+		b.add("journal.txt", []byte("not given: farol support bundle --journal <(journalctl -u farol -n 2000 -o json)\n"))
 		return
 	}
-	var text bytes.Buffer
-	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+	var text []string
+	for dec := json.NewDecoder(bytes.NewReader(b.lines)); ; {
 		var e struct {
 			Time     string `json:"__REALTIME_TIMESTAMP"`
 			Priority string `json:"PRIORITY"`
@@ -128,9 +117,9 @@ func (b *bundle) journal(ctx context.Context) {
 		default:
 			line = cleanLine(line)
 		}
-		fmt.Fprintf(&text, "%s <%s> %s\n", at, cleanText(e.Priority), line)
+		text = append(text, fmt.Sprintf("%s <%s> %s\n", at, cleanText(e.Priority), line))
 	}
-	b.add("journal.txt", text.Bytes())
+	b.add("journal.txt", []byte(strings.Join(text[max(0, len(text)-journalLast):], "")))
 }
 
 // supportSize is how much there is of one kind of file.
@@ -149,7 +138,7 @@ var ours = []struct {
 	{"log/entries.log", regexp.MustCompile(`^log/entries\.log$`)}, {"log, the rest", regexp.MustCompile(`^log/[a-z.]+(-wal|-shm)?$`)},
 	{"root-key.sealed", regexp.MustCompile(`^root-key\.sealed$`)},
 	{"journal", regexp.MustCompile(`(^|/)journal/[0-9-]+\.fj$`)}, {"repository, packs", regexp.MustCompile(`(^|/)p[0-9a-f]{0,3}/[^/]*(/[^/]*)*\.f$`)}, {"repository, indexes", regexp.MustCompile(`(^|/)[qx][^/]*/[^/]*(/[^/]*)*\.f$`)},
-	{"archive marker", regexp.MustCompile(`(^|/)` + regexp.QuoteMeta(archive.MarkerName) + `$`)},
+	{"archive marker", regexp.MustCompile(`(^|/)farol\.archive$`)},
 }
 
 // mostFiles bounds how many files are looked at.
