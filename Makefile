@@ -17,7 +17,7 @@ export GOTOOLCHAIN := $(shell GO=$(GO) packaging/toolchain)
 
 all: bin/farol bin/dingtalk-sim bin/demo ## build the programs into bin/
 
-SOURCES := $(shell find cmd internal templates static -name '*.go' -o -name '*.json' -o -name '*.sql' -o -name '*.css' -o -name '*.js' -o -name '*.svg' -o -name '*.txt' -o -name '*.yaml' -o -name '*.md' 2>/dev/null) go.mod go.sum
+SOURCES := $(shell find cmd internal templates static packaging/docs -name '*.go' -o -name '*.json' -o -name '*.sql' -o -name '*.css' -o -name '*.js' -o -name '*.svg' -o -name '*.txt' -o -name '*.yaml' -o -name '*.md' 2>/dev/null) go.mod go.sum
 
 bin/%: $(SOURCES)
 	$(GO) build -trimpath -o $@ ./cmd/$*
@@ -35,7 +35,7 @@ test: ## run the tests
 	$(GO) test ./...
 
 check: ## what CI holds besides the tests: format, generated code, vet, staticcheck
-	@test -z "$$(gofmt -l cmd internal templates static)" || { gofmt -l cmd internal templates static; echo "run gofmt -w"; exit 1; }
+	@test -z "$$(gofmt -l cmd internal templates static packaging/docs)" || { gofmt -l cmd internal templates static packaging/docs; echo "run gofmt -w"; exit 1; }
 	$(GO) tool templ fmt -fail templates
 	$(GO) tool templ generate -path templates >/dev/null 2>&1
 	git diff --exit-code --stat -- '*_templ.go'

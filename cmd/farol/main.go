@@ -59,12 +59,24 @@ type options struct {
 	json   bool
 }
 
-func (o *options) load() (appliance.Config, error) { return appliance.LoadConfig(o.config) }
+// installed is the configuration that the packages bring. Who types a verb on
+// such a machine means that appliance, wherever its archive lies.
+const installed = "/etc/farol/farol.yaml"
+
+func (o *options) load() (appliance.Config, error) {
+	path := o.config
+	if path == "" {
+		if _, err := os.Stat(installed); err == nil {
+			path = installed
+		}
+	}
+	return appliance.LoadConfig(path)
+}
 
 func root() *cobra.Command {
 	var o options
 	c := &cobra.Command{Use: "farol", Short: "Keeps a company's DingTalk data safe", SilenceUsage: true, SilenceErrors: true, Version: appliance.Version}
-	c.PersistentFlags().StringVarP(&o.config, "config", "c", "", "configuration file (default: the built-in defaults)")
+	c.PersistentFlags().StringVarP(&o.config, "config", "c", "", "configuration file (default: "+installed+" where there is one, else the built-in defaults)")
 	c.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	c.AddCommand(serve(&o), node(&o), setupCode(&o), unlock(&o), status(&o), doctorCmd(&o), supportCmd(&o), backupCmd(&o), fold(&o), archiveCmd(&o), verify(&o), search(&o), export(&o), offsite(&o), auditCmd(&o), proofCmd(&o), recoverCmd(&o), promoteCmd(&o), mergeCmd(&o), rebuildCmd(&o), placeCmd(&o), configCmd())

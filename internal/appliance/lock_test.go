@@ -16,9 +16,12 @@ import (
 	"farol/internal/i18n"
 )
 
-// TestMain is also the second appliance of the tests below: it opens the
+// TestMain is also the tools of the manual's readers, and the second appliance of the tests below: it opens the
 // configuration it is told, says so and waits to be killed.
 func TestMain(m *testing.M) {
+	if code, ok := manualTool(); ok {
+		os.Exit(code)
+	}
 	path := os.Getenv("FAROL_APPLIANCE_CHILD")
 	if path == "" {
 		os.Exit(m.Run())

@@ -253,30 +253,6 @@ func (a *Archive) eachSegment(ctx context.Context, p *Point, fn func(e *snapshot
 	return bad, err
 }
 
-// walkTree calls fn for every record of a point.
-func (a *Archive) walkTree(ctx context.Context, p *Point, want func(record.Ref) bool, fn WalkFunc) ([]error, error) {
-	var damaged []error
-	bad, err := a.eachSegment(ctx, p, func(e *snapshot.DirEntry) error {
-		oid := e.ObjectID.String()
-		plain, err := a.readObject(ctx, oid)
-		if err != nil {
-			damaged = append(damaged, fmt.Errorf("segment: %w", err))
-			return nil
-		}
-		return eachLine(plain, 0, func(line []byte, off int64) error {
-			e, ok, err := parseWanted(line, want)
-			if err != nil {
-				damaged = append(damaged, fmt.Errorf("segment %s at %d: %w", oid, off, err))
-			}
-			if err != nil || !ok {
-				return nil
-			}
-			return fn(e.rec, record.Loc{Seg: oid, Off: off, Len: int64(len(line))}, e.commit, e.index)
-		})
-	})
-	return append(bad, damaged...), err
-}
-
 // Segments lists the segments of the latest point in time: what a catalog may
 // hold addresses in, beside the journal that is not folded.
 func (a *Archive) Segments(ctx context.Context) (map[string]bool, error) {

@@ -143,10 +143,8 @@ func (b *Rebuild) Finish(ctx context.Context, seq, fold uint64) error {
 				return err
 			}
 		}
-		for id, p := range b.people {
-			if err := b.c.putPerson(ctx, tx, id, p.Person); err != nil {
-				return err
-			}
+		if err := b.writePeople(ctx, tx); err != nil {
+			return err
 		}
 		for name, id := range b.segs {
 			if _, err := tx.ExecContext(ctx, "INSERT INTO seg(id, name) VALUES(?,?)", id, name); err != nil {
@@ -181,6 +179,21 @@ func (b *Rebuild) Finish(ctx context.Context, seq, fold uint64) error {
 		return fmt.Errorf("finish the catalog's rebuild: %w", err)
 	}
 	return nil
+}
+
+func (b *Rebuild) writePeople(ctx context.Context, tx *db.Tx) error {
+	into := filler{tx: tx, into: "person(id,key,sealed)", width: 3, rows: 100}
+	defer into.close()
+	for id, p := range b.people {
+		sealed, err := b.c.sealJSON(p.Person, "person", personKey(id))
+		if err != nil {
+			return err
+		}
+		if err := into.add(ctx, id, personKey(id), sealed); err != nil {
+			return err
+		}
+	}
+	return into.flush(ctx)
 }
 
 // Unseen lists the current items of a container whose upstream ids are not in

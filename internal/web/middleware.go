@@ -146,7 +146,7 @@ func (s *Server) arrive(next echo.HandlerFunc) echo.HandlerFunc {
 				if sess.User.Theme != "" {
 					v.theme = cleanTheme(sess.User.Theme)
 				}
-			case !errors.Is(err, auth.ErrSession):
+			case !errors.Is(err, auth.ErrSession) && !isHelp(r.URL.Path):
 				return err
 			}
 		}

@@ -111,6 +111,8 @@ func (s *Server) routes() []route {
 		{"GET", "/metrics", s.figures, open},
 		{"GET", static.Prefix + "*", echo.WrapHandler(static.Handler()), open},
 		{"POST", "/look", s.look, open},
+		{"GET", "/help", s.help, open},
+		{"GET", "/help/:topic", s.helpTopic, open},
 		{"GET", "/login", s.loginForm, open},
 		{"POST", "/login", s.login, open},
 		{"GET", "/login/passkey", s.passkeyLoginForm, open},

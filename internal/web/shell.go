@@ -85,7 +85,7 @@ func (s *Server) nav(w words, sub policy.Subject, here string) []templates.NavIt
 // bare is the frame of a page without a session.
 func (s *Server) bare(c echo.Context, title string) templates.Bare {
 	v := visitOf(c)
-	return templates.Bare{Title: title, Theme: v.theme, Path: v.next}
+	return templates.Bare{Title: title, Theme: v.theme, Path: v.next, Help: true}
 }
 
 // band answers the band's poll.
