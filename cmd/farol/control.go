@@ -84,6 +84,26 @@ func doctorCmd(o *options) *cobra.Command {
 	}}
 }
 
+func supportCmd(o *options) *cobra.Command {
+	c := &cobra.Command{Use: "support", Short: "For whoever helps you"}
+	var s appliance.Support
+	b := &cobra.Command{Use: "bundle", Short: "Gather what a supporter needs in a .tar.gz: counts, states and cleaned log lines; no content, no names, no secrets",
+		Long: `Gathers version, configuration, what farol doctor finds, status, metrics, the state of the service and its last log lines into one file that only you can read.
+Farol runs no other program: hand it what systemctl and journalctl print, as in the example. Of all of it only what is on a fixed list is taken. It works while the
+daemon is down. README.txt inside says what is in it and what never is: read it before you send it.`, Example: "  farol support bundle --journal <(journalctl -u farol -n 2000 -o json) --unit <(systemctl show farol)", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := o.load()
+			if err != nil {
+				return err
+			}
+			return appliance.SupportBundle(cmd.Context(), cfg, s, cmd.OutOrStdout())
+		}}
+	b.Flags().StringVar(&s.Path, "out", "", "file to write, which must not exist (default: farol-support-<time>.tar.gz here)")
+	b.Flags().StringVar(&s.Journal, "journal", "", "file with what journalctl -u farol -n 2000 -o json prints")
+	b.Flags().StringVar(&s.Unit, "unit", "", "file with what systemctl show farol prints")
+	c.AddCommand(b)
+	return c
+}
+
 func backupCmd(o *options) *cobra.Command {
 	c := &cobra.Command{Use: "backup", Short: "Run backups"}
 	var full, wait bool

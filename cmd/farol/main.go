@@ -79,7 +79,7 @@ func root() *cobra.Command {
 	c.PersistentFlags().StringVarP(&o.config, "config", "c", "", "configuration file (default: "+installed+" where there is one, else the built-in defaults)")
 	c.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	c.AddCommand(serve(&o), node(&o), setupCode(&o), unlock(&o), status(&o), doctorCmd(&o), backupCmd(&o), fold(&o), archiveCmd(&o), verify(&o), search(&o), export(&o), offsite(&o), auditCmd(&o), proofCmd(&o), recoverCmd(&o), promoteCmd(&o), mergeCmd(&o), rebuildCmd(&o), placeCmd(&o), configCmd())
+	c.AddCommand(serve(&o), node(&o), setupCode(&o), unlock(&o), status(&o), doctorCmd(&o), supportCmd(&o), backupCmd(&o), fold(&o), archiveCmd(&o), verify(&o), search(&o), export(&o), offsite(&o), auditCmd(&o), proofCmd(&o), recoverCmd(&o), promoteCmd(&o), mergeCmd(&o), rebuildCmd(&o), placeCmd(&o), configCmd())
 	for _, make := range further {
 		c.AddCommand(make())
 	}

@@ -27,9 +27,9 @@ var forDigging = []string{
 var notYet = []string{"farol_disk_full_in_seconds", "farol_place_last_verified_timestamp_seconds"}
 
 var (
-	figureName = regexp.MustCompile(`\b(farol|go|process)_[a-z0-9_]+`)
-	causeList  = regexp.MustCompile(`cause=~"([a-z|]+)"`)
-	named      = regexp.MustCompile(`fqName: "([a-z0-9_]+)"`)
+	figureName  = regexp.MustCompile(`\b(farol|go|process)_[a-z0-9_]+`)
+	causeList   = regexp.MustCompile(`cause=~"([a-z|]+)"`)
+	describedAs = regexp.MustCompile(`fqName: "([a-z0-9_]+)"`)
 )
 
 // boardAndRules compares the Grafana board and the alert rules of the packages
@@ -126,7 +126,7 @@ func boardAndRules(t *testing.T, fs map[string]*dto.MetricFamily) {
 		}
 	}
 	for _, f := range figures { // what is described is told, or is known not to be
-		m := named.FindStringSubmatch(f.Desc.String())
+		m := describedAs.FindStringSubmatch(f.Desc.String())
 		if m == nil || !has[m[1]] {
 			t.Errorf("%s is described and never told", f.Desc)
 		}

@@ -63,7 +63,7 @@ func (l *journalLines) bytes() []byte {
 // TestNoSecretAndNoContentRestsReadable lives a day of the whole product with
 // canaries as password, secret of the app, message, group, file and query, also
 // with everything that a person gets wrong. Afterwards no log line, no error
-// page, no metric and no file of appliance and node holds one of them.
+// page, no metric, no support bundle and no file of appliance and node holds one of them.
 func TestNoSecretAndNoContentRestsReadable(t *testing.T) {
 	var lines journalLines
 	chats := filepath.Join(t.TempDir(), "chats.ndjson")
@@ -159,6 +159,8 @@ func TestNoSecretAndNoContentRestsReadable(t *testing.T) {
 	for i, body := range refusals {
 		search(fmt.Sprint("answer ", i), []byte(body))
 	}
+	search("the metrics", []byte(v.get("/metrics")))
+	leaves = searchBundle(t, h, lines.bytes(), leaves, search)
 	search("the log while it runs", lines.bytes())
 	h.stop()
 	search("the log", lines.bytes())

@@ -45,7 +45,7 @@ func (a *Appliance) serveControl(ctx context.Context, ln net.Listener) error {
 		"POST /setup-code": a.ctlSetupCode, "POST /status": a.ctlStatus, "POST /fold": a.ctlFold, "POST /verify": a.ctlVerify, "POST /backup": a.ctlBackup,
 		"POST /search": a.ctlSearch, "POST /export": a.ctlExport, "POST /caught-up": a.ctlCaughtUp, "POST /proof": a.ctlProof, "POST /audit-package": a.ctlAuditPackage,
 		"POST /places": a.ctlPlaces, "POST /place-add": a.ctlPlaceAdd, "POST /place-verify": a.ctlPlaceVerify, "POST /place-retire": a.ctlPlaceRetire,
-		"POST /unlock": a.ctlUnlock, "POST /merge": a.ctlMerge, "POST /seed": a.ctlSeed,
+		"POST /unlock": a.ctlUnlock, "POST /merge": a.ctlMerge, "POST /seed": a.ctlSeed, "POST /support": a.ctlSupport,
 	} {
 		m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			v, err := h(r)

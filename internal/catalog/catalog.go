@@ -121,6 +121,9 @@ func setMeta(ctx context.Context, tx *db.Tx, name, value string) error {
 	return err
 }
 
+// Migration is the number of the file's last migration.
+func (c *Catalog) Migration(ctx context.Context) (int64, error) { return c.db.Migration(ctx) }
+
 // Applied is the number of the last commit that the catalog holds.
 func (c *Catalog) Applied(ctx context.Context) (uint64, error) {
 	v, err := c.Meta(ctx, "applied")

@@ -237,6 +237,14 @@ func (d *DB) Copy(ctx context.Context, path string) error {
 	return os.Chmod(path, 0o600)
 }
 
+// Migration is the number of the last migration of the file.
+func (d *DB) Migration(ctx context.Context) (n int64, err error) {
+	if err := d.r.QueryRowContext(ctx, "SELECT coalesce(max(version_id),0) FROM goose_db_version WHERE is_applied=1").Scan(&n); err != nil {
+		return 0, fmt.Errorf("read the migration of %s: %w", filepath.Base(d.path), err)
+	}
+	return n, nil
+}
+
 // Path is the file that d is.
 func (d *DB) Path() string { return d.path }
 
