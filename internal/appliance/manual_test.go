@@ -22,6 +22,8 @@ import (
 	"farol/internal/auth"
 	"farol/internal/dingtalk/simulator"
 	"farol/internal/i18n"
+	"farol/internal/record"
+	"farol/internal/settings"
 	"farol/internal/web"
 	"farol/packaging/docs"
 )
@@ -89,7 +91,7 @@ func TestTheManualSaysTheSameInBothLanguages(t *testing.T) {
 var saysFarol = regexp.MustCompile("`(?:sudo )?(?:-u farol )?(farol[^`]*)`")
 
 // TestTheManualNamesNoCommandThatIsNot: also in its sentences, where nothing is
-// run, and in those of the console.
+// run.
 func TestTheManualNamesNoCommandThatIsNot(t *testing.T) {
 	bin := filepath.Join(t.TempDir(), "farol")
 	buildManual(t, bin)
@@ -121,7 +123,14 @@ func TestTheManualNamesNoCommandThatIsNot(t *testing.T) {
 				out, _ := exec.Command(bin, append(append([]string{}, verbs...), "--help")...).CombinedOutput() // looked at below
 				helps[key] = string(out)
 			}
-			if !strings.Contains(helps[key], "Usage:\n  farol "+key) && key != "" && !strings.Contains(helps[key], "Usage:\n  farol "+strings.Join(verbs[:len(verbs)-1], " ")+" ") {
+			usage := "Usage:\n  farol " + key
+			if len(verbs) > 1 && !strings.Contains(helps[key], usage) { // the last word may be an argument, where no verb can stand
+				usage = "Usage:\n  farol " + strings.Join(verbs[:len(verbs)-1], " ") + " "
+				if strings.Contains(helps[key], usage+"[command]") {
+					usage = "Usage:\n  farol " + key
+				}
+			}
+			if !strings.Contains(helps[key], usage) {
 				t.Errorf("%s: there is no %q", where, m[1])
 			}
 			for _, f := range flags {
@@ -253,6 +262,8 @@ func (r *reader) setUp() {
 			r.shares = append(r.shares, s.Text())
 		}
 		r.must(a.ConfirmKit(ctx, "ana", r.shares[:2]))
+		// years of approvals at DingTalk's pace would take half a minute
+		r.must(a.settings.Choose(ctx, []settings.Decision{{Dept: 1, Kind: record.Approvals}}))
 		r.must(a.FinishSetup(ctx))
 	})
 }
@@ -325,10 +336,14 @@ func today() string { return time.Now().In(i18n.Macau).Format(time.DateOnly) }
 // run types a block. Who asks on the terminal is given shares, then a code.
 func (r *reader) run(text string) string {
 	r.t.Helper()
-	cmd := exec.CommandContext(r.t.Context(), "bash", "-euo", "pipefail", "-c", text)
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", text)
 	cmd.Dir = r.root
 	cmd.Env = append(os.Environ(), "FAROL_MANUAL_ROOT="+r.root, "PATH="+filepath.Join(r.root, "bin")+":"+os.Getenv("PATH"), "TZ=Asia/Macau")
-	cmd.Env = append(cmd.Env, r.kopia...)
+	if strings.HasPrefix(text, "kopia ") {
+		cmd.Env = append(cmd.Env, r.kopia...)
+	}
 	if r.shares != nil {
 		cmd.Stdin = strings.NewReader(strings.Join(r.shares[1:], "\n") + "\n\n" + r.code() + "\n")
 	}
@@ -423,11 +438,10 @@ func TestEveryCommandOfTheManualWorks(t *testing.T) {
 	r.read("install", nil)
 	r.read("first-backup", map[string]func(){"run-the-first-backup": r.setUp})
 	r.read("restore", nil)
+	for _, topic := range []string{"security", "formats", "faq"} {
+		r.read(topic, nil)
+	}
 	r.read("offsite", map[string]func(){"pair": r.pair})
-	r.read("total-loss", map[string]func(){"recover-on-a-new-machine": r.lose, "take-over-on-the-nodes-machine": r.pairAgain, "only-the-key-is-lost": r.loseKey})
-	r.pairAgain()
 	r.read("upgrade", nil)
-	r.read("security", nil)
-	r.read("formats", nil)
-	r.read("faq", nil)
+	r.read("total-loss", map[string]func(){"recover-on-a-new-machine": r.lose, "take-over-on-the-nodes-machine": r.pairAgain, "only-the-key-is-lost": r.loseKey})
 }
