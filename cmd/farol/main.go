@@ -25,11 +25,23 @@ func main() {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && appliance.Version == "dev" { // a package's build has set it
 		appliance.Version = info.Main.Version
 	}
+	forgetKopia()
 	err := root().ExecuteContext(ctx)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "farol:", appliance.Words(err))
 	}
 	os.Exit(exitCode(err))
+}
+
+// forgetKopia takes away what is meant for the stock program in the same shell:
+// its library reads some of it too, and with a folder for a cache, which Farol's
+// archive does not keep, it would not open the archive.
+func forgetKopia() {
+	for _, kv := range os.Environ() {
+		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "KOPIA_") {
+			os.Unsetenv(name)
+		}
+	}
 }
 
 type usageError struct{ error }

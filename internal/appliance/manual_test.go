@@ -340,7 +340,8 @@ func (r *reader) run(text string) string {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", text)
 	cmd.Dir = r.root
-	cmd.Env = append(os.Environ(), "FAROL_MANUAL_ROOT="+r.root, "PATH="+filepath.Join(r.root, "bin")+":"+os.Getenv("PATH"), "TZ=Asia/Macau")
+	cmd.Env = append(os.Environ(), "FAROL_MANUAL_ROOT="+r.root, "PATH="+filepath.Join(r.root, "bin")+":"+os.Getenv("PATH"), "TZ=Asia/Macau",
+		"KOPIA_CACHE_DIRECTORY="+r.path("/kopia.cache")) // as a shell has it in which kopia was used: Farol must not mind
 	if strings.HasPrefix(text, "kopia ") {
 		cmd.Env = append(cmd.Env, r.kopia...)
 	}

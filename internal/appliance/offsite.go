@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"slices"
 	"time"
 
 	"farol/internal/audit"
@@ -224,17 +225,32 @@ func (a *Appliance) Offsite(ctx context.Context) web.Offsite {
 	return o
 }
 
-// caughtUp waits until the node holds everything there is now.
+// final are the reasons for which the node takes nothing until a person has
+// done something.
+var final = []error{replica.ErrSuperseded, replica.ErrStranger, replica.ErrImpostor, replica.ErrRolledBack, replica.ErrNodeFull, replica.ErrQuota, replica.ErrConflict, replica.ErrGate}
+
+// patience is how long a final reason stands before it is believed: a sender
+// that has just begun may still get over it.
+const patience = 3 * time.Second
+
+// caughtUp waits until the node holds everything there is now. What no waiting
+// mends ends it.
 func (a *Appliance) caughtUp(ctx context.Context) error {
 	s := a.currentSender()
 	if s == nil {
 		return errors.New("no off-site node is enrolled")
 	}
 	from := time.Now()
+	good := from // when there was no final reason
 	for {
 		st := s.Status()
 		if st.Connected && st.LastAck.After(from) && st.Lag == 0 {
 			return nil
+		}
+		if !slices.ContainsFunc(final, func(e error) bool { return errors.Is(st.Err, e) }) {
+			good = time.Now()
+		} else if o := a.Offsite(ctx); o.Problem != "" && time.Since(good) > patience {
+			return &i18n.Error{ID: o.Problem}
 		}
 		s.Wake()
 		select {

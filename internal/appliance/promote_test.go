@@ -182,6 +182,9 @@ func TestTheNodeTakesOverAndTheFormerApplianceStops(t *testing.T) {
 	if o := s.a.Offsite(ctx); o.Problem != "offsite.superseded" || !o.Superseded {
 		t.Errorf("its console says %+v", o)
 	}
+	if err := s.a.caughtUp(ctx); !saidAs(err, "offsite.superseded") {
+		t.Errorf("who waits for the copy is told: %v", err)
+	}
 	if err := s.a.Enrol(ctx, s.addr, s.node.NewCode()); !saidAs(err, "offsite.superseded") {
 		t.Errorf("it could enrol again: %v", err)
 	}
