@@ -54,11 +54,23 @@ func eachArrival(r io.Reader, fn func(arrival)) error {
 		default:
 			continue
 		}
-		if err == nil {
+		if err == nil && a.whole() {
 			fn(a)
 		}
 	}
 	return sc.Err()
+}
+
+// whole reports whether a line says what a node writes: what it names becomes a
+// path, what it counts a length.
+func (a arrival) whole() bool {
+	switch a.what {
+	case "b", "j":
+		return blobName.MatchString(a.name) && a.size >= 0
+	case "k":
+		return keptLog.MatchString(a.name)
+	}
+	return a.size >= 0
 }
 
 // Moment is what a node held at a time, or holds now.
@@ -189,6 +201,9 @@ func (m Moment) Versions(listed map[string]int64) (files map[string]string, vers
 				deep, _ := Deep(base)
 				files[deep] = name
 			}
+			continue
+		}
+		if !isBlob(base) { // the name becomes a path, and a node that is not honest may send any
 			continue
 		}
 		v := version{name: name}

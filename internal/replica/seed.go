@@ -155,9 +155,8 @@ func (n *Node) TakeSeed(ctx context.Context, drive string, progress func(done, t
 	} else if err != nil {
 		return fail(err)
 	}
-	first, _, _ := bytes.Cut(signed, []byte("\n"))
-	if err := json.Unmarshal(first, &r.SeedHead); err != nil {
-		return fail(fmt.Errorf("its head cannot be read: %w", ErrSeed))
+	if r.SeedHead, err = parseSeedHead(signed); err != nil {
+		return fail(err)
 	}
 	n.mu.Lock()
 	v := n.vaults[r.Archive]
@@ -187,11 +186,11 @@ func (n *Node) TakeSeed(ctx context.Context, drive string, progress func(done, t
 		if err := ctx.Err(); err != nil {
 			return fail(err)
 		}
-		var f seedFile
-		if err := json.Unmarshal(sc.Bytes(), &f); err != nil {
-			return fail(fmt.Errorf("a line of its list cannot be read: %w", ErrSeed))
+		f, err := parseSeedFile(sc.Bytes())
+		if err != nil {
+			return fail(err)
 		}
-		switch err := v.takeSeedFile(filepath.Join(dir, "blobs", filepath.Base(f.Name)), f, r.Epoch); {
+		switch err := v.takeSeedFile(filepath.Join(dir, "blobs", f.Name), f, r.Epoch); {
 		case err == nil:
 			r.Taken++
 		case errors.Is(err, errHeld):
@@ -210,6 +209,23 @@ func (n *Node) TakeSeed(ctx context.Context, drive string, progress func(done, t
 		return fail(err)
 	}
 	return r, nil
+}
+
+// parseSeedHead reads the first line; who signed it is another question.
+func parseSeedHead(signed []byte) (h SeedHead, err error) {
+	first, _, _ := bytes.Cut(signed, []byte("\n"))
+	if err := json.Unmarshal(first, &h); err != nil || h.Files < 0 || h.Bytes < 0 {
+		return SeedHead{}, fmt.Errorf("its head cannot be read: %w", ErrSeed)
+	}
+	return h, nil
+}
+
+// parseSeedFile reads a line of the list, whose name becomes a path.
+func parseSeedFile(line []byte) (f seedFile, err error) {
+	if err := json.Unmarshal(line, &f); err != nil || !isBlob(f.Name) || f.Size < 0 {
+		return seedFile{}, fmt.Errorf("a line of its list cannot be read: %w", ErrSeed)
+	}
+	return f, nil
 }
 
 var errHeld = errors.New("it is held already")

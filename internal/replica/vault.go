@@ -193,11 +193,17 @@ func (v *vault) appendJournal(name string, off int64, b []byte) (int64, error) {
 	return v.journal[name], nil
 }
 
+// isBlob reports whether a name can be a repository's file at the node.
+func isBlob(name string) bool {
+	deep, _ := Deep(name)
+	return blobName.MatchString(name) && !strings.HasSuffix(name, ".tmp") && filepath.IsLocal(deep)
+}
+
 // putBlob takes a blob once. The few names that kopia overwrites are kept in
 // every version; at says which of them is the newest. [errReplaced] says that the
 // blob was taken and that a person should know.
 func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32, at putAt) error {
-	if deep, _ := Deep(name); !blobName.MatchString(name) || strings.HasSuffix(name, ".tmp") || !filepath.IsLocal(deep) {
+	if !isBlob(name) {
 		return ErrUnknown
 	}
 	path := filepath.Join(v.dir, "blobs", name)
