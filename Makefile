@@ -64,13 +64,13 @@ generate: ## make the Go code of the templates
 pages: ## serve every page with example data on http://127.0.0.1:8090
 	$(GO) run ./internal/web/pages -listen 127.0.0.1:8090
 
-package: ## deb and rpm for amd64 and arm64 into dist/, with SBOM and sums (FAROL_SIGN_KEY=)
+package: ## deb, rpm and tar.gz for amd64 and arm64 into dist/, with SBOM and sums (FAROL_SIGN_KEY=)
 	packaging/build
 
 twice: ## build the packages in two clones and compare every byte
 	packaging/twice
 
-test-package: ## the packages' life on machines with systemd (root; PARTS="deb rpm cuts", PREVIOUS=HEAD^)
+test-package: ## the packages' life on machines with systemd (root; PARTS="deb rpm tar cuts", PREVIOUS=HEAD^)
 	PARTS="$(PARTS)" PREVIOUS="$(PREVIOUS)" packaging/test/run
 
 lint: ## lintian, rpmlint, shellcheck and the units' exposure, on dist/
