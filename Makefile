@@ -70,11 +70,11 @@ package: ## deb, rpm and tar.gz for amd64 and arm64 into dist/, with SBOM and su
 twice: ## build the packages in two clones and compare every byte
 	packaging/twice
 
-test-package: ## the packages' life on machines with systemd (root; PARTS="deb rpm tar cuts", PREVIOUS=HEAD^)
+test-package: ## the packages' life on machines with systemd (root; PARTS="deb rpm tar oci cuts", PREVIOUS=HEAD^)
 	PARTS="$(PARTS)" PREVIOUS="$(PREVIOUS)" packaging/test/run
 
 lint: ## lintian, rpmlint, shellcheck and the units' exposure, on dist/
 	packaging/lint
 
 clean: ## remove what was built and the demo's state
-	rm -rf --one-file-system bin dist .demo .smoke .package-root .package-previous
+	rm -rf --one-file-system bin dist .demo .smoke .package-root .package-root-podman .package-previous
