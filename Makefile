@@ -64,17 +64,17 @@ generate: ## make the Go code of the templates
 pages: ## serve every page with example data on http://127.0.0.1:8090
 	$(GO) run ./internal/web/pages -listen 127.0.0.1:8090
 
-package: ## deb and rpm for amd64 and arm64 into dist/, with SBOM and sums (FAROL_SIGN_KEY=)
+package: ## deb, rpm and tar.gz for amd64 and arm64 into dist/, with SBOM and sums (FAROL_SIGN_KEY=)
 	packaging/build
 
 twice: ## build the packages in two clones and compare every byte
 	packaging/twice
 
-test-package: ## the packages' life on machines with systemd (root; PARTS="deb rpm cuts", PREVIOUS=HEAD^)
+test-package: ## the packages' life on machines with systemd (root; PARTS="deb rpm tar oci cuts", PREVIOUS=HEAD^)
 	PARTS="$(PARTS)" PREVIOUS="$(PREVIOUS)" packaging/test/run
 
 lint: ## lintian, rpmlint, shellcheck and the units' exposure, on dist/
 	packaging/lint
 
 clean: ## remove what was built and the demo's state
-	rm -rf --one-file-system bin dist .demo .smoke .package-root .package-previous
+	rm -rf --one-file-system bin dist .demo .smoke .package-root .package-root-podman .package-previous
