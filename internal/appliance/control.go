@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"farol/internal/archive"
@@ -52,7 +54,7 @@ func (a *Appliance) serveControl(ctx context.Context, ln net.Listener) error {
 			w.Header().Set("Content-Type", "application/json")
 			if err != nil {
 				w.WriteHeader(http.StatusUnprocessableEntity)
-				v = map[string]string{"error": Words(err)}
+				v = map[string]string{"error": Words(err) + wayOut(err)}
 			}
 			if err := json.NewEncoder(w).Encode(v); err != nil {
 				a.log.DebugContext(r.Context(), "control answer", "err", err)
@@ -76,6 +78,17 @@ func Words(err error) string {
 		return ie.Text(i18n.EN)
 	}
 	return err.Error()
+}
+
+// wayOut says what to do when the service may not write where it was asked to:
+// its unit closes it in, so that also root's wish is refused.
+func wayOut(err error) string {
+	var ie *i18n.Error
+	if errors.As(err, &ie) || !errors.Is(err, syscall.EROFS) && !errors.Is(err, fs.ErrPermission) {
+		return ""
+	}
+	return "\nThe service writes as the user farol, and only below /var/lib/farol. To let it write elsewhere: give it the folder (chown farol: FOLDER), " +
+		"put the lines [Service] and ReadWritePaths=FOLDER into a drop-in (systemctl edit farol), then systemctl restart farol."
 }
 
 // operator is the person at the machine: the command line acts for root.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -126,5 +127,21 @@ func TestASecondApplianceIsRefusedAndAKilledOneFreesEverything(t *testing.T) {
 	}
 	if text := Words(&i18n.Error{ID: "start.inuse", Args: []any{"dir", "/d", "who", "process 7"}, Err: ErrInUse}); !strings.Contains(text, "/d") || !strings.Contains(text, "process 7") {
 		t.Errorf("the command line says %q", text)
+	}
+}
+
+// TestAFolderThatTheUnitClosesSaysHowToOpenIt: root asked for it, and only the
+// service's unit stands in the way.
+func TestAFolderThatTheUnitClosesSaysHowToOpenIt(t *testing.T) {
+	for _, errno := range []error{syscall.EROFS, syscall.EACCES} {
+		err := fmt.Errorf("write the export: %w", &os.PathError{Op: "mkdir", Path: "/mnt/usb/x", Err: errno})
+		if words := Words(err) + wayOut(err); !strings.Contains(words, "/mnt/usb/x") || !strings.Contains(words, "ReadWritePaths=") {
+			t.Errorf("%v: %s", errno, words)
+		}
+	}
+	for _, err := range []error{syscall.ENOSPC, ErrInUse, &i18n.Error{ID: "merge.denied", Err: syscall.EACCES}} {
+		if words := wayOut(err); words != "" {
+			t.Errorf("%v: %s", err, words)
+		}
 	}
 }
