@@ -55,7 +55,7 @@ func placeFlags(f *pflag.FlagSet) func(kind string) (appliance.PlaceConfig, erro
 }
 
 func placeAdd(o *options) *cobra.Command {
-	var kind, name string
+	var kind, name, price string
 	var to appliance.Transfer
 	var place func(kind string) (appliance.PlaceConfig, error)
 	c := &cobra.Command{Use: "add", Short: "Take a storage place into use; it is filled in the background", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,12 +64,16 @@ func placeAdd(o *options) *cobra.Command {
 			return err
 		}
 		in.Name, in.Transfer = name, to
+		if in.Price, err = appliance.ParsePrice(price); err != nil {
+			return usageError{err}
+		}
 		return ask(o, cmd, "place-add", in, nil)
 	}}
 	f := c.Flags()
 	f.StringVar(&kind, "kind", "", "dir, s3 or sftp")
 	place = placeFlags(f)
 	f.StringVar(&name, "name", "", "what people call it")
+	f.StringVar(&price, "price", "", "what a GB costs there a month, as 0.18 (MOP) or \"0.023 USD\"; the console shows what that comes to")
 	f.StringVar(&to.Country, "country", "MO", "where the bytes lie; outside Macau all of the following is needed")
 	f.StringVar(&to.Basis, "basis", "", "what lets them leave: consent, authorisation, or contract for the mainland")
 	f.StringVar(&to.City, "city", "", "mainland: a city of the Greater Bay Area, as zhuhai")

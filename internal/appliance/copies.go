@@ -13,6 +13,7 @@ import (
 
 	"farol/internal/archive"
 	"farol/internal/i18n"
+	"farol/internal/record"
 	"farol/internal/replica"
 	"farol/internal/web"
 )
@@ -84,8 +85,26 @@ func (a *Appliance) AddCopy(ctx context.Context, by string, n web.NewCopy) error
 	ctx, cancel := context.WithTimeout(ctx, 45*time.Second) // a server that does not answer
 	defer cancel()
 	_, err := a.AddPlace(ctx, by, replica.PlaceConfig{Kind: n.Kind, Name: n.Name, Path: n.Path, Host: n.Host, Bucket: n.Bucket, Region: n.Region, User: n.User, Secret: n.Secret,
-		HostKey: n.HostKey, CA: n.CA, Plain: n.Plain, Transfer: n.Transfer})
+		HostKey: n.HostKey, CA: n.CA, Plain: n.Plain, Price: n.Price, Transfer: n.Transfer})
 	return err
+}
+
+// PriceCopy keeps what a place costs; the zero price forgets it.
+func (a *Appliance) PriceCopy(ctx context.Context, by, id string, price record.Price) error {
+	p := a.place(id)
+	if p == nil || p.Config().Retired {
+		return &i18n.Error{ID: "place.unknown"}
+	}
+	cfg := p.Config()
+	cfg.Price = price
+	if err := a.placeEntry(ctx, by, "replication.policy.change", cfg, "ok", "price"); err != nil {
+		return err
+	}
+	if err := a.keepPlace(ctx, cfg); err != nil {
+		return err
+	}
+	p.SetPrice(price)
+	return nil
 }
 
 // VerifyCopy begins to read a copy again.
@@ -220,7 +239,7 @@ func copyOf(c replica.PlaceConfig) web.Copy {
 	case "sftp":
 		where = c.User + "@" + c.Host + ":" + c.Path
 	}
-	return web.Copy{ID: c.ID, Name: c.Name, Kind: c.Kind, Where: where, Transfer: c.Transfer}
+	return web.Copy{ID: c.ID, Name: c.Name, Kind: c.Kind, Where: where, Price: c.Price, Transfer: c.Transfer}
 }
 
 // sameDisk reports folders that one broken disk takes both.

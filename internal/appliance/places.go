@@ -13,6 +13,7 @@ import (
 	"farol/internal/archive"
 	"farol/internal/audit"
 	"farol/internal/i18n"
+	"farol/internal/record"
 	"farol/internal/replica"
 )
 
@@ -141,6 +142,9 @@ func (a *Appliance) AddPlace(ctx context.Context, by string, cfg replica.PlaceCo
 	old := a.place(cfg.ID)
 	if old != nil {
 		step = "change"
+		if cfg.Price == (record.Price{}) { // given anew is the secret, as a rule
+			cfg.Price = old.Config().Price
+		}
 		if _, err := a.begin(cfg.ID, step, nil); err != nil {
 			return "", err
 		}

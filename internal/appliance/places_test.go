@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"farol/internal/archive"
 	"farol/internal/record"
 	"farol/internal/replica"
+	"farol/internal/web"
 )
 
 // TestPlacesAreFilledMovedAndHeal runs an appliance with two further copies,
@@ -55,7 +57,7 @@ func TestPlacesAreFilledMovedAndHeal(t *testing.T) {
 	}
 	add := func(name string) string {
 		path := filepath.Join(dir, name)
-		if err := os.Mkdir(path, 0o700); err != nil {
+		if err := os.MkdirAll(path, 0o700); err != nil {
 			t.Fatal(err)
 		}
 		id, err := a.AddPlace(t.Context(), "test", replica.PlaceConfig{Kind: "dir", Path: path, Name: name, Transfer: Transfer{Country: "MO"}})
@@ -84,6 +86,23 @@ func TestPlacesAreFilledMovedAndHeal(t *testing.T) {
 		t.Fatal("the only copy was retired")
 	}
 	two := add("two")
+	current(two)
+	price := record.Price{PerGB: .18, Currency: "MOP"}
+	if err := a.PriceCopy(t.Context(), "test", two, price); err != nil {
+		t.Fatal(err)
+	}
+	add("two") // given anew without a price
+	if err := a.TransferCopy(t.Context(), "test", two, Transfer{Country: "MO"}); err != nil {
+		t.Fatal(err)
+	}
+	kept := func() {
+		t.Helper()
+		copies, err := a.Copies(t.Context())
+		if i := slices.IndexFunc(copies, func(c web.Copy) bool { return c.ID == two }); err != nil || copies[i].Price != price {
+			t.Fatalf("the price is gone: %+v %v", copies, err)
+		}
+	}
+	kept()
 	current(two)
 	if rep, err := a.VerifyPlace(t.Context(), "test", two); err != nil || len(rep.Damaged) > 0 || rep.Files == 0 {
 		t.Fatalf("%+v %v", rep, err)
@@ -116,6 +135,7 @@ func TestPlacesAreFilledMovedAndHeal(t *testing.T) {
 	}
 	a, stop = open()
 	defer stop()
+	kept()
 	if rep, err := a.archive.Check(t.Context(), true, nil); err != nil || !rep.OK() || rep.Records < 1 {
 		t.Fatalf("not healed from the second copy: %+v %v", rep, err)
 	}

@@ -47,6 +47,9 @@ type PlaceConfig = replica.PlaceConfig
 // Transfer says where a copy lies and what lets the bytes leave Macau.
 type Transfer = record.Transfer
 
+// ParsePrice reads what a GB costs a month at a storage place.
+func ParsePrice(s string) (record.Price, error) { return record.ParsePrice(s) }
+
 // Recover rebuilds an appliance whose disk is lost from the off-site node, or
 // from a storage place, and the recovery kit: the archive is fetched and adopted, the control database
 // comes out of it, the audit log goes on where it stood, and the next start

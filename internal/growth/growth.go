@@ -96,6 +96,15 @@ type Outlook struct {
 
 const day = 24 * time.Hour
 
+// After is how many bytes more there are after so long at the same pace. It
+// reports false where the measures say nothing of a time so far away.
+func (o Outlook) After(d time.Duration) (bytes int64, ok bool) {
+	if o.PerDay <= 0 || d > time.Duration(reach*o.Days)*day {
+		return 0, false
+	}
+	return int64(float64(o.PerDay) * (float64(d) / float64(day))), true
+}
+
 // Look says when room bytes are used up at the pace of days, oldest first.
 // room is what is free without the reserve.
 func Look(days []Day, room int64) Outlook {

@@ -48,6 +48,19 @@ func TestAnOutlookNeverSaysMoreThanWasMeasured(t *testing.T) {
 	}
 }
 
+func TestNothingIsSaidOfATimeTooFarAway(t *testing.T) {
+	const year = 365 * day
+	for n, want := range map[int]int64{6: 0, 7: 0, 18: 0, 19: 365 * gb, 90: 365 * gb} { // twenty times the days looked at
+		got, ok := Look(steady(n, 0, gb), 1e15).After(year)
+		if got != want || ok != (want > 0) {
+			t.Errorf("%d days: %d more in a year, %v", n, got, ok)
+		}
+	}
+	if got, ok := Look(steady(90, 900*gb, -gb), 1e15).After(year); ok {
+		t.Errorf("an archive that shrinks has %d more in a year", got)
+	}
+}
+
 // TestOneJumpDoesNotMoveTheDate: a first backup or a compaction.
 func TestOneJumpDoesNotMoveTheDate(t *testing.T) {
 	plain := Look(steady(60, 0, gb), 500*gb)

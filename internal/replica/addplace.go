@@ -34,6 +34,8 @@ type PlaceConfig struct {
 	Ended   time.Time `json:"ended,omitzero"`   // when it was retired
 	Erased  bool      `json:"erased,omitempty"` // and its files removed
 
+	Price record.Price `json:"price,omitzero"` // what it costs, where somebody said
+
 	record.Transfer // where the bytes lie, and what lets them leave Macau
 }
 

@@ -32,6 +32,7 @@ type Place struct {
 	mu       sync.Mutex // guards below
 	status   PlaceStatus
 	transfer record.Transfer // in place of the one in cfg
+	price    record.Price    // likewise
 }
 
 // PlaceStatus is how a further copy stands.
@@ -55,7 +56,7 @@ func NewPlace(cfg PlaceConfig, log *slog.Logger, now func() time.Time) *Place {
 	if now == nil {
 		now = time.Now
 	}
-	p := &Place{cfg: cfg, log: log, now: now, wake: make(chan struct{}, 1), transfer: cfg.Transfer}
+	p := &Place{cfg: cfg, log: log, now: now, wake: make(chan struct{}, 1), transfer: cfg.Transfer, price: cfg.Price}
 	p.status.State = "new"
 	return p
 }
@@ -65,8 +66,15 @@ func (p *Place) Config() PlaceConfig {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	cfg := p.cfg
-	cfg.Transfer = p.transfer
+	cfg.Transfer, cfg.Price = p.transfer, p.price
 	return cfg
+}
+
+// SetPrice says what the place costs from now on.
+func (p *Place) SetPrice(price record.Price) {
+	p.mu.Lock()
+	p.price = price
+	p.mu.Unlock()
 }
 
 // Status is how the copy stands now.

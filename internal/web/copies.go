@@ -9,6 +9,7 @@ import (
 
 	"farol/internal/approval"
 	"farol/internal/i18n"
+	"farol/internal/record"
 	"farol/internal/restore"
 	"farol/templates"
 	"farol/templates/ui"
@@ -22,7 +23,7 @@ func (s *Server) copyPage(c echo.Context, n NewCopy) templates.CopyNew {
 		n.Kind = "dir"
 	}
 	p := templates.CopyNew{Shell: s.shell(c, w.t("places.add"), "/storage"), Kind: n.Kind, Errs: map[string]string{},
-		Form: templates.CopyForm{Name: n.Name, Path: n.Path, Host: n.Host, Bucket: n.Bucket, Region: n.Region, User: n.User, HostKey: n.HostKey, CA: n.CA, Plain: n.Plain}, Law: w.transferForm(n.Transfer)}
+		Form: templates.CopyForm{Name: n.Name, Path: n.Path, Host: n.Host, Bucket: n.Bucket, Region: n.Region, User: n.User, HostKey: n.HostKey, CA: n.CA, Plain: n.Plain, Price: c.FormValue("price")}, Law: w.transferForm(n.Transfer)}
 	for _, k := range []string{"dir", "s3", "sftp"} {
 		p.Kinds = append(p.Kinds, ui.Choice{Value: k, Label: w.t("places.kind." + k), On: k == n.Kind})
 	}
@@ -77,6 +78,10 @@ var addFields = map[string]string{"place.add.gone": "path", "place.add.foreign":
 func (s *Server) copyAdd(c echo.Context) error {
 	w, n := s.words(c), readCopy(c)
 	problems := n.missing(w)
+	price, err := record.ParsePrice(c.FormValue("price"))
+	if n.Price = price; err != nil {
+		problems = append(problems, ui.Problem{Field: "price", Text: w.t("places.price.bad")})
+	}
 	if len(problems) == 0 {
 		if ok, err := s.agreed(c, approval.Place, w.t("deed.place.add", "name", n.Name), strings.TrimSpace(strings.Join([]string{n.Kind, n.Host, n.Bucket, n.Path, n.Country}, " "))); !ok {
 			return err

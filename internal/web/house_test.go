@@ -151,6 +151,15 @@ func (m *machine) TransferCopy(_ context.Context, by, id string, t record.Transf
 	}
 	return &i18n.Error{ID: "place.unknown"}
 }
+func (m *machine) PriceCopy(_ context.Context, by, id string, p record.Price) error {
+	for i := range m.copies {
+		if m.copies[i].ID == id {
+			m.copies[i].Price = p
+			return nil
+		}
+	}
+	return &i18n.Error{ID: "place.unknown"}
+}
 func (m *machine) Offsite(context.Context) Offsite { return m.offsite }
 func (m *machine) Kit(_ context.Context, _ string, n, k int) ([]keys.Share, error) {
 	if k < 2 || k > n {

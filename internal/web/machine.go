@@ -35,6 +35,7 @@ type Machine interface {
 	// missing nothing is sent there.
 	TransferOffsite(ctx context.Context, by string, t record.Transfer) error
 	TransferCopy(ctx context.Context, by, id string, t record.Transfer) error
+	PriceCopy(ctx context.Context, by, id string, p record.Price) error // the zero price forgets it
 	// Kit splits the root key into n shares of which any k open it. They are
 	// shown once; the kit counts only after ConfirmKit.
 	Kit(ctx context.Context, by string, n, k int) ([]keys.Share, error)
@@ -188,12 +189,14 @@ type NewCopy struct {
 	Host, Bucket, Region, User string
 	Secret, HostKey, CA        string
 	Plain                      bool
+	Price                      record.Price
 	record.Transfer
 }
 
 // Copy is a further copy of the archive as people may see it: no secret.
 type Copy struct {
 	ID, Name, Kind, Where string
+	Price                 record.Price // zero where nobody said
 	record.Transfer
 	State           string // new, filling, current, waiting, retired
 	Done, Total     int64

@@ -36,9 +36,9 @@ import (
 //	POST /purpose         purpose title basis next, or matter next   POST /matters/<number>/close
 //	POST /scope           include… save=1, or include… toggle=<dept>:<kind>
 //	POST /backup/start    mode=full|incremental           POST /backup/cancel, /backup/pause paused=0|1
-//	POST /storage/add     kind=dir|s3|sftp name path host bucket region user secret host_key ca plain=1, and where it lies:
+//	POST /storage/add     kind=dir|s3|sftp name path host bucket region user secret host_key ca plain=1 price, and where it lies:
 //	POST /storage/<id>/transfer, /assurance/transfer  country basis city filing filed until reviewer
-//	POST /storage/<id>/verify, /storage/<id>/retire files=keep|erase|forget
+//	POST /storage/<id>/price price, /storage/<id>/verify, /storage/<id>/retire files=keep|erase|forget
 //	GET  /points          page, or all daily weekly monthly from to: a preview of these rules
 //	POST /points/rules    all daily weekly monthly from to   POST /points/<id>/hold reason, /points/<id>/unhold
 //	POST /search          q kind dept from to in as_of, 303 to
@@ -192,6 +192,8 @@ func (s *Server) routes() []route {
 		{"POST", "/storage/:id/verify", s.copyVerify, configure},
 		{"GET", "/storage/:id/transfer", s.copyTransfer, configure},
 		{"POST", "/storage/:id/transfer", s.copyTransferKeep, configure.andFresh()},
+		{"GET", "/storage/:id/price", s.copyPrice, configure},
+		{"POST", "/storage/:id/price", s.copyPriceKeep, configure},
 		{"GET", "/storage/:id/retire", s.retireForm, configure},
 		{"POST", "/storage/:id/retire", s.copyRetire, configure.andFresh()},
 		{"GET", "/events/backup", s.backupEvents, operate},

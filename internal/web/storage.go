@@ -75,7 +75,7 @@ func (w words) disk(d Place, o growth.Outlook) templates.DiskCard {
 }
 
 // copyCard is a further copy in words.
-func (w words) copyCard(x Copy) templates.CopyCard {
+func (w words) copyCard(x Copy, o growth.Outlook) templates.CopyCard {
 	c := templates.CopyCard{ID: x.ID, Name: or(x.Name, w.t("places.unnamed")), Icon: copyIcons[x.Kind], Kind: w.t("places.kind." + x.Kind), Where: x.Where, State: copyStates[x.State], Word: w.t("places.state." + x.State),
 		CanAct: x.Work == "", Ended: w.moment(x.Ended)}
 	if x.State == "retired" {
@@ -121,6 +121,9 @@ func (w words) copyCard(x Copy) templates.CopyCard {
 		c.Pairs = append(c.Pairs, templates.Pair{Label: w.t("places.room"), Value: w.t("setup.storage.place", "free", w.l.Size(x.Free), "total", w.l.Size(x.Size))})
 	}
 	c.Pairs = append(c.Pairs, templates.Pair{Label: w.t("places.law"), Value: country})
+	if cost := w.cost(x, o); cost != "" {
+		c.Pairs = append(c.Pairs, templates.Pair{Label: w.t("places.cost"), Value: cost})
+	}
 	if x.SameDisk {
 		c.Notes = append(c.Notes, w.t("places.samedisk"))
 	}
@@ -163,7 +166,7 @@ func (s *Server) placesPage(c echo.Context) templates.StoragePlaces {
 		p.CopiesP = s.broken(c, "copies", err)
 	}
 	for _, x := range copies {
-		card := w.copyCard(x)
+		card := w.copyCard(x, f.health.Outlook)
 		if x.State == "retired" {
 			p.Retired = append(p.Retired, card)
 			continue
