@@ -206,6 +206,7 @@ func TestParityThatIsLostIsMadeAnewAndStrayOnesGo(t *testing.T) {
 	a, dir := newArchive(t, Options{Now: c.now})
 	commit(t, a, messages("c", 0, 500)...)
 	fold(t, a)
+	a = reopen(t, a, Options{Now: c.now}) // closing waits for the parity that is made behind the puts
 	must(t, os.RemoveAll(filepath.Join(dir, parityDir)))
 	rep, err := a.Check(ctx, false, nil)
 	if err != nil || !rep.OK() || rep.Parity != rep.Files {
