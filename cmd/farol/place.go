@@ -57,13 +57,17 @@ func placeFlags(f *pflag.FlagSet) func(kind string) (appliance.PlaceConfig, erro
 func placeAdd(o *options) *cobra.Command {
 	var kind, name, price string
 	var to appliance.Transfer
+	var lock appliance.Lock
 	var place func(kind string) (appliance.PlaceConfig, error)
 	c := &cobra.Command{Use: "add", Short: "Take a storage place into use; it is filled in the background", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		in, err := place(kind)
 		if err != nil {
 			return err
 		}
-		in.Name, in.Transfer = name, to
+		in.Name, in.Transfer, in.Lock = name, to, lock
+		if lock.Strict && lock.Days == 0 {
+			return usageError{errors.New("--lock-compliance needs --lock-days")}
+		}
 		if in.Price, err = appliance.ParsePrice(price); err != nil {
 			return usageError{err}
 		}
@@ -73,6 +77,8 @@ func placeAdd(o *options) *cobra.Command {
 	f.StringVar(&kind, "kind", "", "dir, s3 or sftp")
 	place = placeFlags(f)
 	f.StringVar(&name, "name", "", "what people call it")
+	f.IntVar(&lock.Days, "lock-days", 0, "s3: object lock: for so many days nobody with the access key can delete what was written; extended while it is needed")
+	f.BoolVar(&lock.Strict, "lock-compliance", false, "s3: COMPLIANCE in place of GOVERNANCE: nobody lifts the lock before its date, not even the owner of the account")
 	f.StringVar(&price, "price", "", "what a GB costs there a month, as 0.18 (MOP) or \"0.023 USD\"; the console shows what that comes to")
 	f.StringVar(&to.Country, "country", "MO", "where the bytes lie; outside Macau all of the following is needed")
 	f.StringVar(&to.Basis, "basis", "", "what lets them leave: consent, authorisation, or contract for the mainland")
@@ -106,12 +112,16 @@ func placeVerify(o *options) *cobra.Command {
 			var r struct {
 				Files, Bytes int64
 				Damaged      []string
+				Lock         appliance.LockReport
 			}
 			if err := json.Unmarshal(b, &r); err != nil {
 				return err
 			}
 			damaged = len(r.Damaged)
 			fmt.Fprintf(cmd.OutOrStdout(), "read %d files, %d bytes; differed and written again: %d\n", r.Files, r.Bytes, damaged)
+			if l := r.Lock; l.Asked > 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "of %d files %d are not locked; the first lock ends %s, the last %s\n", l.Asked, l.Open, l.First.Format(time.RFC3339), l.Last.Format(time.RFC3339))
+			}
 			return nil
 		})
 		if err == nil && damaged > 0 {

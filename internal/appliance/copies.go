@@ -85,7 +85,7 @@ func (a *Appliance) AddCopy(ctx context.Context, by string, n web.NewCopy) error
 	ctx, cancel := context.WithTimeout(ctx, 45*time.Second) // a server that does not answer
 	defer cancel()
 	_, err := a.AddPlace(ctx, by, replica.PlaceConfig{Kind: n.Kind, Name: n.Name, Path: n.Path, Host: n.Host, Bucket: n.Bucket, Region: n.Region, User: n.User, Secret: n.Secret,
-		HostKey: n.HostKey, CA: n.CA, Plain: n.Plain, Price: n.Price, Transfer: n.Transfer})
+		HostKey: n.HostKey, CA: n.CA, Plain: n.Plain, Price: n.Price, Lock: replica.Lock{Days: n.LockDays, Strict: n.LockStrict}, Transfer: n.Transfer})
 	return err
 }
 
@@ -122,6 +122,9 @@ func (a *Appliance) RetireCopy(_ context.Context, by, id string, erase, forget b
 	if p := a.place(id); p != nil && forget && p.Status().State != "waiting" {
 		return &i18n.Error{ID: "place.answers"}
 	}
+	if p := a.place(id); p != nil && erase && !forget && p.Config().Lock.Days > 0 {
+		return &i18n.Error{ID: "place.locked"}
+	}
 	p, err := a.beginRetire(id, forget)
 	if err == nil {
 		a.behind(p, func(ctx context.Context) error { return a.retirePlace(ctx, by, p, erase && !forget, forget) })
@@ -136,6 +139,8 @@ type placeFacts struct {
 	Verified time.Time `json:"verified,omitzero"`
 	Files    int64     `json:"files,omitempty"`
 	Damaged  int       `json:"damaged,omitempty"`
+
+	Lock replica.LockReport `json:"lock,omitzero"` // likewise, when it was last verified
 }
 
 const placesFacts = "places.facts" // JSON: place → placeFacts
@@ -185,7 +190,7 @@ func (f placeFacts) with(st replica.PlaceStatus) placeFacts {
 func (a *Appliance) verifiedPlace(ctx context.Context, id string, rep replica.PlaceReport) error {
 	return a.keepFacts(context.WithoutCancel(ctx), func(m map[string]placeFacts) {
 		f := m[id]
-		f.Verified, f.Files, f.Damaged = time.Now().UTC(), rep.Files, len(rep.Damaged)
+		f.Verified, f.Files, f.Damaged, f.Lock = time.Now().UTC(), rep.Files, len(rep.Damaged), rep.Lock
 		m[id] = f
 	})
 }
@@ -210,6 +215,7 @@ func (a *Appliance) Copies(ctx context.Context) ([]web.Copy, error) {
 		w := copyOf(c)
 		w.State, w.Done, w.Total, w.Free, w.Size = st.State, st.Done, total.Repository+total.JournalBytes, st.Free, st.Size
 		w.Answer, w.Whole, w.Verified, w.VerifiedFiles, w.VerifiedDamaged = f.Answer, f.Whole, f.Verified, f.Files, f.Damaged
+		w.Lock.Asked, w.Lock.Open, w.Lock.First, w.Lock.Last = f.Lock.Asked, f.Lock.Open, f.Lock.First, f.Lock.Last
 		w.Work, w.WorkDone, w.WorkTotal = p.work.what, p.work.done, p.work.total
 		w.SameDisk = c.Kind == "dir" && sameDisk(c.Path, a.cfg.ArchiveDir)
 		if st.Err != nil {
@@ -239,7 +245,7 @@ func copyOf(c replica.PlaceConfig) web.Copy {
 	case "sftp":
 		where = c.User + "@" + c.Host + ":" + c.Path
 	}
-	return web.Copy{ID: c.ID, Name: c.Name, Kind: c.Kind, Where: where, Price: c.Price, Transfer: c.Transfer}
+	return web.Copy{ID: c.ID, Name: c.Name, Kind: c.Kind, Where: where, Price: c.Price, Lock: web.CopyLock{Days: c.Lock.Days, Strict: c.Lock.Strict}, Transfer: c.Transfer}
 }
 
 // sameDisk reports folders that one broken disk takes both.
@@ -265,6 +271,7 @@ var troubles = []struct {
 	err error
 	id  string
 }{
+	{replica.ErrNoLock, "nolock"}, {replica.ErrLock, "lock"}, {replica.ErrLocked, "locked"},
 	{replica.ErrGone, "gone"}, {replica.ErrForeign, "foreign"}, {replica.ErrRetired, "retired"}, {replica.ErrHostKey, "hostkey"}, {replica.ErrLogin, "login"}, {replica.ErrKey, "key"}, {replica.ErrPlain, "plain"}, {replica.ErrGate, "gate"},
 	{replica.ErrNodeFull, "full"}, {syscall.ENOSPC, "full"}, {replica.ErrDamaged, "damaged"}, {archive.ErrCorrupt, "source"}, {fs.ErrPermission, "denied"}, {syscall.EROFS, "denied"},
 }
@@ -291,7 +298,7 @@ func placeProblem(err error) string {
 // addProblem is the message that says why a place was not taken.
 func addProblem(err error) string {
 	switch t := trouble(err); t {
-	case "gone", "foreign", "hostkey", "login", "key", "plain", "full", "denied":
+	case "gone", "foreign", "hostkey", "login", "key", "plain", "full", "denied", "nolock":
 		return "place.add." + t
 	}
 	return "place.add.unreachable"

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"farol/internal/archive"
@@ -142,6 +143,9 @@ func (a *Appliance) AddPlace(ctx context.Context, by string, cfg replica.PlaceCo
 	old := a.place(cfg.ID)
 	if old != nil {
 		step = "change"
+		if cfg.Lock.Days == 0 { // nor is a lock taken off by the way
+			cfg.Lock = old.Config().Lock
+		}
 		if cfg.Price == (record.Price{}) { // given anew is the secret, as a rule
 			cfg.Price = old.Config().Price
 		}
@@ -198,8 +202,11 @@ func (a *Appliance) allowedPlace(cfg replica.PlaceConfig) error {
 }
 
 func (a *Appliance) placeEntry(ctx context.Context, by, op string, cfg replica.PlaceConfig, outcome, step string) error {
-	_, err := a.audit.Append(context.WithoutCancel(ctx), audit.Event{Actor: by, Operation: op, Object: "place/" + cfg.ID, Outcome: outcome,
-		Detail: map[string]string{"step": step, "kind": cfg.Kind, "country": cfg.Country, "filing": cfg.Filing}})
+	detail := map[string]string{"step": step, "kind": cfg.Kind, "country": cfg.Country, "filing": cfg.Filing}
+	if cfg.Lock.Days > 0 {
+		detail["lock_days"], detail["lock_strict"] = strconv.Itoa(cfg.Lock.Days), strconv.FormatBool(cfg.Lock.Strict)
+	}
+	_, err := a.audit.Append(context.WithoutCancel(ctx), audit.Event{Actor: by, Operation: op, Object: "place/" + cfg.ID, Outcome: outcome, Detail: detail})
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"farol/internal/archive"
+	"farol/internal/i18n"
 	"farol/internal/record"
 	"farol/internal/replica"
 	"farol/internal/web"
@@ -79,6 +80,10 @@ func TestPlacesAreFilledMovedAndHeal(t *testing.T) {
 	}
 	if _, err := a.AddPlace(t.Context(), "test", replica.PlaceConfig{Kind: "dir", Path: dir, Transfer: Transfer{Country: "CN"}}); err == nil || !strings.Contains(err.Error(), "Macau") {
 		t.Fatalf("bytes may leave Macau: %v", err)
+	}
+	var said *i18n.Error
+	if _, err := a.AddPlace(t.Context(), "test", replica.PlaceConfig{Kind: "dir", Path: t.TempDir(), Lock: Lock{Days: 30}, Transfer: Transfer{Country: "MO"}}); !errors.As(err, &said) || said.ID != "place.add.nolock" {
+		t.Fatalf("a folder is to lock its files: %v", err)
 	}
 	one := add("one")
 	current(one)

@@ -44,6 +44,12 @@ type Foreign = archive.Foreign
 // PlaceConfig says where a further copy lies.
 type PlaceConfig = replica.PlaceConfig
 
+// Lock is the object lock of a bucket, LockReport what its files said of it.
+type (
+	Lock       = replica.Lock
+	LockReport = replica.LockReport
+)
+
 // Transfer says where a copy lies and what lets the bytes leave Macau.
 type Transfer = record.Transfer
 

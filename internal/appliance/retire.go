@@ -7,11 +7,15 @@ import (
 	"time"
 
 	"farol/internal/i18n"
+	"farol/internal/replica"
 )
 
 // RetirePlace ends the use of a place. Unless forced, another copy must hold
 // everything: moving is adding the new one, waiting, and retiring the old one.
 func (a *Appliance) RetirePlace(ctx context.Context, by, id string, erase, force bool) error {
+	if p := a.place(id); p != nil && erase && p.Config().Lock.Days > 0 {
+		return &i18n.Error{ID: "place.locked", Err: replica.ErrLocked}
+	}
 	p, err := a.beginRetire(id, force)
 	if err != nil {
 		return err

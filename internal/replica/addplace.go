@@ -34,6 +34,7 @@ type PlaceConfig struct {
 	Ended   time.Time `json:"ended,omitzero"`   // when it was retired
 	Erased  bool      `json:"erased,omitempty"` // and its files removed
 
+	Lock  Lock         `json:"lock,omitzero"`  // s3 only
 	Price record.Price `json:"price,omitzero"` // what it costs, where somebody said
 
 	record.Transfer // where the bytes lie, and what lets them leave Macau
@@ -82,6 +83,9 @@ func AddPlace(ctx context.Context, cfg PlaceConfig, archiveID string) (PlaceConf
 	}
 	if d, ok := t.(*dirTarget); ok {
 		cfg.Mounted = d.mounted()
+	}
+	if err := checkLock(ctx, t, cfg.Lock); err != nil {
+		return fail(err)
 	}
 	m, err := readMark(ctx, t)
 	switch {

@@ -22,12 +22,14 @@ type Place struct {
 	now  func() time.Time
 	wake chan struct{}
 
-	work   sync.Mutex       // held by whoever writes to the place
-	listed bool             // what follows is what the place holds; guarded by work
-	held   map[string]int64 // whole files, with their sizes
-	ends   map[string]int64 // journal file → how much of it
-	log0   int64            // entries of the log
-	pos    int64            // in the put log
+	work   sync.Mutex           // held by whoever writes to the place
+	listed bool                 // what follows is what the place holds; guarded by work
+	held   map[string]int64     // whole files, with their sizes
+	ends   map[string]int64     // journal file → how much of it
+	locks  map[string]time.Time // with a lock: every file, until when it is locked; zero: not asked yet
+	swept  time.Time            // when what was given up was last looked for
+	log0   int64                // entries of the log
+	pos    int64                // in the put log
 
 	mu       sync.Mutex // guards below
 	status   PlaceStatus

@@ -310,11 +310,11 @@ func freePort(t *testing.T) string {
 func startS3(t *testing.T) (PlaceConfig, string) {
 	bin := program(t, "versitygw", "github.com/versity/versitygw", "v1.8.0", "/cmd/versitygw")
 	dir := t.TempDir()
-	if err := errors.Join(os.Mkdir(filepath.Join(dir, "data"), 0o700), os.Mkdir(filepath.Join(dir, "data", "farol"), 0o700), os.Mkdir(filepath.Join(dir, "meta"), 0o700)); err != nil {
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "data"), 0o700), os.Mkdir(filepath.Join(dir, "data", "farol"), 0o700), os.Mkdir(filepath.Join(dir, "meta"), 0o700), os.Mkdir(filepath.Join(dir, "versions"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	addr := freePort(t)
-	cmd := exec.Command(bin, "--port", addr, "--access", "test", "--secret", "testsecret", "--region", "us-east-1", "posix", "--sidecar", filepath.Join(dir, "meta"), filepath.Join(dir, "data"))
+	cmd := exec.Command(bin, "--port", addr, "--access", "test", "--secret", "testsecret", "--region", "us-east-1", "posix", "--versioning-dir", filepath.Join(dir, "versions"), "--sidecar", filepath.Join(dir, "meta"), filepath.Join(dir, "data"))
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {

@@ -8,8 +8,11 @@ import (
 
 // Retire ends the use of a place. Before, it must hold everything, unless it
 // is gone for ever; erase removes the copy as well, with progress, and leaves
-// the marker for last.
+// the marker for last. What is locked cannot be erased: [ErrLocked].
 func (p *Place) Retire(ctx context.Context, erase bool, progress func(done, total int64)) error {
+	if erase && p.cfg.Lock.Days > 0 {
+		return fmt.Errorf("erase the retired place: %w", ErrLocked)
+	}
 	p.work.Lock()
 	defer p.work.Unlock()
 	if err := p.open(ctx); err != nil && !errors.Is(err, ErrRetired) {

@@ -27,13 +27,14 @@ func (p *Place) look(ctx context.Context) error {
 	if p.listed {
 		return nil
 	}
-	p.held, p.ends, p.log0, p.pos = map[string]int64{}, map[string]int64{}, 0, 0
+	p.held, p.ends, p.locks, p.log0, p.pos = map[string]int64{}, map[string]int64{}, map[string]time.Time{}, 0, 0
 	type piece struct{ from, to int64 }
 	parts := map[string][]piece{}
 	var logs []piece
 	var bytes int64
 	err := p.t.list(ctx, "", func(name string, size int64) error {
 		bytes += size
+		p.locks[name] = time.Time{}
 		if strings.HasPrefix(name, "archive/") || strings.HasPrefix(name, "versions/") || name == checkpointName {
 			p.held[name] = size
 		} else if m := partName.FindStringSubmatch(name); m != nil {
@@ -119,6 +120,10 @@ func (p *Place) sync(ctx context.Context, a *archive.Archive, l *audit.Log) erro
 		return err
 	}
 	p.prune(ctx, was)
+	if err := p.relock(ctx); err != nil {
+		return err
+	}
+	p.sweep(ctx)
 	if err := p.journal(ctx, a); err != nil {
 		return err
 	}
@@ -143,6 +148,9 @@ func (p *Place) put(ctx context.Context, name string, b []byte, mtime time.Time)
 	}
 	if !bytes.Equal(back, b) {
 		return fmt.Errorf("read %s back: %w", name, ErrDamaged)
+	}
+	if p.listed {
+		p.locks[name] = time.Time{} // asked of the place
 	}
 	p.set(func(s *PlaceStatus) { s.Done += int64(len(b)) - p.held[name] })
 	if _, ok := p.held[name]; ok || !strings.HasPrefix(name, "journal/") && !logName.MatchString(name) {
@@ -213,6 +221,7 @@ func (p *Place) prune(ctx context.Context, was []archive.JournalFile) {
 		for _, part := range parts {
 			if err == nil {
 				err = p.t.remove(ctx, part)
+				delete(p.locks, part)
 			}
 		}
 		if err != nil {

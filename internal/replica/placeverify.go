@@ -15,6 +15,7 @@ type PlaceReport struct {
 	Files   int64
 	Bytes   int64
 	Damaged []string // names that were missing or differed, all written again
+	Lock    LockReport
 }
 
 // Verify reads every file of the repository at the place and compares it with
@@ -75,5 +76,8 @@ func (p *Place) Verify(ctx context.Context, a *archive.Archive, progress func(do
 		}
 	}
 	slices.Sort(r.Damaged)
+	if r.Lock, err = p.lockReport(ctx); err != nil {
+		return fail(err)
+	}
 	return r, nil
 }

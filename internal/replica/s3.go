@@ -24,6 +24,7 @@ type s3Target struct {
 	c      *minio.Client
 	bucket string
 	prefix string
+	lock   Lock
 }
 
 // timeKey is the metadata that keeps a file's time: an object has only the one
@@ -56,7 +57,7 @@ func openS3(cfg PlaceConfig) (*s3Target, error) {
 	if prefix != "" {
 		prefix += "/"
 	}
-	return &s3Target{c, cfg.Bucket, prefix}, nil
+	return &s3Target{c, cfg.Bucket, prefix, cfg.Lock}, nil
 }
 
 // thisMachine reports an address of this machine's, with or without a port.
@@ -95,9 +96,12 @@ func (s *s3Target) check(ctx context.Context) error {
 }
 
 func (s *s3Target) put(ctx context.Context, name string, b []byte, mtime time.Time) error {
-	info, err := s.c.PutObject(ctx, s.bucket, s.prefix+name, bytes.NewReader(b), int64(len(b)), minio.PutObjectOptions{
-		ContentType: "application/octet-stream", DisableMultipart: true, SendContentMd5: true,
-		UserMetadata: map[string]string{timeKey: mtime.UTC().Format(time.RFC3339Nano)}})
+	opt := minio.PutObjectOptions{ContentType: "application/octet-stream", DisableMultipart: true, SendContentMd5: true,
+		UserMetadata: map[string]string{timeKey: mtime.UTC().Format(time.RFC3339Nano)}}
+	if s.lock.Days > 0 {
+		opt.Mode, opt.RetainUntilDate = s.lock.mode(), time.Now().UTC().Add(s.lock.span())
+	}
+	info, err := s.c.PutObject(ctx, s.bucket, s.prefix+name, bytes.NewReader(b), int64(len(b)), opt)
 	if err == nil && info.Size != int64(len(b)) {
 		err = ErrDamaged
 	}

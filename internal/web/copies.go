@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -23,7 +24,7 @@ func (s *Server) copyPage(c echo.Context, n NewCopy) templates.CopyNew {
 		n.Kind = "dir"
 	}
 	p := templates.CopyNew{Shell: s.shell(c, w.t("places.add"), "/storage"), Kind: n.Kind, Errs: map[string]string{},
-		Form: templates.CopyForm{Name: n.Name, Path: n.Path, Host: n.Host, Bucket: n.Bucket, Region: n.Region, User: n.User, HostKey: n.HostKey, CA: n.CA, Plain: n.Plain, Price: c.FormValue("price")}, Law: w.transferForm(n.Transfer)}
+		Form: templates.CopyForm{Name: n.Name, Path: n.Path, Host: n.Host, Bucket: n.Bucket, Region: n.Region, User: n.User, HostKey: n.HostKey, CA: n.CA, Plain: n.Plain, Price: c.FormValue("price"), LockDays: or(c.FormValue("lock_days"), "0"), LockStrict: c.FormValue("lock_strict") == "1"}, Law: w.transferForm(n.Transfer)}
 	for _, k := range []string{"dir", "s3", "sftp"} {
 		p.Kinds = append(p.Kinds, ui.Choice{Value: k, Label: w.t("places.kind." + k), On: k == n.Kind})
 	}
@@ -73,11 +74,20 @@ func (n NewCopy) missing(w words) []ui.Problem {
 
 // addFields is which field a refusal of the machine's speaks of.
 var addFields = map[string]string{"place.add.gone": "path", "place.add.foreign": "path", "place.add.relative": "path", "place.add.inside": "path", "place.add.denied": "path", "place.add.full": "path",
-	"place.add.hostkey": "host_key", "place.add.login": "secret", "place.add.key": "secret", "place.add.plain": "ca", "place.add.unreachable": "host", "place.add.abroad": "filing"}
+	"place.add.hostkey": "host_key", "place.add.login": "secret", "place.add.key": "secret", "place.add.plain": "ca", "place.add.unreachable": "host", "place.add.abroad": "filing", "place.add.nolock": "lock_days"}
+
+// mostLockDays is ten years.
+const mostLockDays = 3650
 
 func (s *Server) copyAdd(c echo.Context) error {
 	w, n := s.words(c), readCopy(c)
 	problems := n.missing(w)
+	if lock := strings.TrimSpace(c.FormValue("lock_days")); n.Kind == "s3" && lock != "" {
+		days, err := strconv.Atoi(lock)
+		if n.LockDays, n.LockStrict = days, days > 0 && c.FormValue("lock_strict") == "1"; err != nil || days < 0 || days > mostLockDays {
+			problems = append(problems, ui.Problem{Field: "lock_days", Text: w.t("places.need.lock", "n", w.n(mostLockDays))})
+		}
+	}
 	price, err := record.ParsePrice(c.FormValue("price"))
 	if n.Price = price; err != nil {
 		problems = append(problems, ui.Problem{Field: "price", Text: w.t("places.price.bad")})
@@ -144,7 +154,7 @@ func (s *Server) retirePage(c echo.Context) (templates.CopyRetire, error) {
 	if err != nil {
 		return templates.CopyRetire{}, err
 	}
-	p := templates.CopyRetire{Shell: s.shell(c, w.t("places.retire"), "/storage"), ID: x.ID, Name: or(x.Name, w.t("places.unnamed")), Where: x.Where, Gone: x.State == "waiting"}
+	p := templates.CopyRetire{Shell: s.shell(c, w.t("places.retire"), "/storage"), ID: x.ID, Name: or(x.Name, w.t("places.unnamed")), Where: x.Where, Gone: x.State == "waiting", Locked: x.Lock.Days > 0}
 	if p.Gone {
 		p.Facts = []string{w.t("places.retire.fact.gone"), w.t("places.retire.fact.others"), w.t("places.retire.fact.logged")}
 	} else {

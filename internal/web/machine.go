@@ -190,13 +190,25 @@ type NewCopy struct {
 	Secret, HostKey, CA        string
 	Plain                      bool
 	Price                      record.Price
+	LockDays                   int // s3: 0 none
+	LockStrict                 bool
 	record.Transfer
+}
+
+// CopyLock is the object lock of a bucket, and what a sample of its files said
+// when it was last verified.
+type CopyLock struct {
+	Days        int
+	Strict      bool
+	Asked, Open int       // asked, and of them not locked
+	First, Last time.Time // until when the others are
 }
 
 // Copy is a further copy of the archive as people may see it: no secret.
 type Copy struct {
 	ID, Name, Kind, Where string
 	Price                 record.Price // zero where nobody said
+	Lock                  CopyLock
 	record.Transfer
 	State           string // new, filling, current, waiting, retired
 	Done, Total     int64

@@ -36,7 +36,7 @@ import (
 //	POST /purpose         purpose title basis next, or matter next   POST /matters/<number>/close
 //	POST /scope           include… save=1, or include… toggle=<dept>:<kind>
 //	POST /backup/start    mode=full|incremental           POST /backup/cancel, /backup/pause paused=0|1
-//	POST /storage/add     kind=dir|s3|sftp name path host bucket region user secret host_key ca plain=1 price, and where it lies:
+//	POST /storage/add     kind=dir|s3|sftp name path host bucket region user secret host_key ca plain=1 lock_days lock_strict=1 price, and where it lies:
 //	POST /storage/<id>/transfer, /assurance/transfer  country basis city filing filed until reviewer
 //	POST /storage/<id>/price price, /storage/<id>/verify, /storage/<id>/retire files=keep|erase|forget
 //	GET  /points          page, or all daily weekly monthly from to: a preview of these rules

@@ -121,6 +121,12 @@ func (w words) copyCard(x Copy, o growth.Outlook) templates.CopyCard {
 		c.Pairs = append(c.Pairs, templates.Pair{Label: w.t("places.room"), Value: w.t("setup.storage.place", "free", w.l.Size(x.Free), "total", w.l.Size(x.Size))})
 	}
 	c.Pairs = append(c.Pairs, templates.Pair{Label: w.t("places.law"), Value: country})
+	if x.Lock.Days > 0 {
+		c.Pairs = append(c.Pairs, templates.Pair{Label: w.t("places.lock"), Value: w.lock(x.Lock)})
+		if x.Lock.Open > 0 {
+			c.Notes = append(c.Notes, w.t("places.lock.open", "n", x.Lock.Open, "asked", x.Lock.Asked))
+		}
+	}
 	if cost := w.cost(x, o); cost != "" {
 		c.Pairs = append(c.Pairs, templates.Pair{Label: w.t("places.cost"), Value: cost})
 	}
@@ -141,6 +147,19 @@ func (w words) copyCard(x Copy, o growth.Outlook) templates.CopyCard {
 		}
 	}
 	return c
+}
+
+// lock is how long what a bucket holds cannot be deleted.
+func (w words) lock(l CopyLock) string {
+	id := "places.lock.governance"
+	if l.Strict {
+		id = "places.lock.compliance"
+	}
+	line := w.t(id, "n", l.Days)
+	if l.Asked > l.Open {
+		line = w.t("places.lock.until", "lock", line, "n", l.Asked-l.Open, "first", w.l.Date(l.First), "last", w.l.Date(l.Last))
+	}
+	return line
 }
 
 func percent(done, total int64) int {
