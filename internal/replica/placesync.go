@@ -120,10 +120,6 @@ func (p *Place) sync(ctx context.Context, a *archive.Archive, l *audit.Log) erro
 		return err
 	}
 	p.prune(ctx, was)
-	if err := p.relock(ctx); err != nil {
-		return err
-	}
-	p.sweep(ctx)
 	if err := p.journal(ctx, a); err != nil {
 		return err
 	}
@@ -134,7 +130,8 @@ func (p *Place) sync(ctx context.Context, a *archive.Archive, l *audit.Log) erro
 	}
 	free, size := p.t.space()
 	p.set(func(s *PlaceStatus) { s.Free, s.Size = free, size })
-	return nil
+	p.sweep(ctx)
+	return p.relock(ctx) // last: a file that somebody hid must not keep new ones from being copied
 }
 
 // put writes a file and reads it back.
