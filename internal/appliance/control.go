@@ -87,7 +87,7 @@ func wayOut(err error) string {
 	if errors.As(err, &ie) || !errors.Is(err, syscall.EROFS) && !errors.Is(err, fs.ErrPermission) {
 		return ""
 	}
-	return "\nThe service writes as the user farol, and only below /var/lib/farol. To let it write elsewhere: give it the folder (chown farol: FOLDER), " +
+	return "\nAs it is installed, the service writes as the user farol, and only below /var/lib/farol. To let it write elsewhere: give it the folder (chown farol: FOLDER), " +
 		"put the lines [Service] and ReadWritePaths=FOLDER into a drop-in (systemctl edit farol), then systemctl restart farol."
 }
 

@@ -58,3 +58,7 @@ func day(s string) bool {
 	_, err := time.Parse(time.DateOnly, s)
 	return err == nil
 }
+
+// MostLockDays is the longest object lock of a copy, ten years: a strict one
+// cannot be taken back.
+const MostLockDays = 3650

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"farol/internal/record"
 )
 
 // Lock is what keeps a bucket's objects from being deleted or changed by
@@ -15,9 +17,6 @@ type Lock struct {
 	Days   int  `json:"days,omitempty"`   // 0: none
 	Strict bool `json:"strict,omitempty"` // COMPLIANCE: nobody lifts it, ever; else GOVERNANCE
 }
-
-// MostLockDays is ten years: a strict lock cannot be taken back.
-const MostLockDays = 3650
 
 // Errors of locks.
 var (
@@ -47,7 +46,7 @@ func checkLock(ctx context.Context, t target, l Lock) error {
 		return nil
 	}
 	s, ok := t.(locker)
-	if !ok || l.Days < 1 || l.Days > MostLockDays {
+	if !ok || l.Days < 1 || l.Days > record.MostLockDays {
 		return fmt.Errorf("lock for %d days: %w", l.Days, ErrNoLock)
 	}
 	return s.lockable(ctx)

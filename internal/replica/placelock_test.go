@@ -8,6 +8,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"farol/internal/record"
 )
 
 // bucket is what a thief with the access key sees: another client of the same
@@ -93,7 +95,7 @@ func TestALockedPlaceKeepsWhatIsNeededAndNothingElseForEver(t *testing.T) {
 		t.Fatalf("a folder is to lock its files: %v", err)
 	}
 	cfg.Bucket = "locked"
-	for _, n := range []int{-1, MostLockDays + 1} {
+	for _, n := range []int{-1, record.MostLockDays + 1} {
 		long := cfg
 		long.Lock.Days = n
 		if _, err := AddPlace(ctx, long, c.a.ID()); !errors.Is(err, ErrNoLock) {

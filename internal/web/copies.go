@@ -76,16 +76,13 @@ func (n NewCopy) missing(w words) []ui.Problem {
 var addFields = map[string]string{"place.add.gone": "path", "place.add.foreign": "path", "place.add.relative": "path", "place.add.inside": "path", "place.add.denied": "path", "place.add.full": "path",
 	"place.add.hostkey": "host_key", "place.add.login": "secret", "place.add.key": "secret", "place.add.plain": "ca", "place.add.unreachable": "host", "place.add.abroad": "filing", "place.add.nolock": "lock_days"}
 
-// mostLockDays is ten years.
-const mostLockDays = 3650
-
 func (s *Server) copyAdd(c echo.Context) error {
 	w, n := s.words(c), readCopy(c)
 	problems := n.missing(w)
 	if lock := strings.TrimSpace(c.FormValue("lock_days")); n.Kind == "s3" && lock != "" {
 		days, err := strconv.Atoi(lock)
-		if n.LockDays, n.LockStrict = days, days > 0 && c.FormValue("lock_strict") == "1"; err != nil || days < 0 || days > mostLockDays {
-			problems = append(problems, ui.Problem{Field: "lock_days", Text: w.t("places.need.lock", "n", w.n(mostLockDays))})
+		if n.LockDays, n.LockStrict = days, days > 0 && c.FormValue("lock_strict") == "1"; err != nil || days < 0 || days > record.MostLockDays {
+			problems = append(problems, ui.Problem{Field: "lock_days", Text: w.t("places.need.lock", "n", w.n(record.MostLockDays))})
 		}
 	}
 	price, err := record.ParsePrice(c.FormValue("price"))
