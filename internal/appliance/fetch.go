@@ -16,30 +16,35 @@ import (
 // fetchNode brings home what the off-site node holds, or held at a time. It
 // returns the versions of the files that kopia overwrites, which lie in the folder
 // fetch beside the log.
-func fetchNode(ctx context.Context, cfg Config, rc Recovery, fetch string, progress func(step string, done, total int64)) (versions map[string][]string, err error) {
+func fetchNode(ctx context.Context, cfg Config, rc Recovery, fetch string, progress func(step string, done, total int64)) (versions map[string][]string, epoch uint32, err error) {
 	peer, ids, err := replica.Enrol(ctx, rc.Address, rc.Code, replica.Enrolment{Recover: true})
 	if err != nil {
-		return nil, fmt.Errorf("speak to the off-site node: %w", err)
+		return nil, 0, fmt.Errorf("speak to the off-site node: %w", err)
 	}
 	if len(ids) == 0 {
-		return nil, errors.New("the off-site node holds no archive")
+		return nil, 0, errors.New("the off-site node holds no archive")
 	}
 	c, err := replica.NewClient(peer)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	st, err := c.State(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("ask what the node holds: %w", err)
 	}
 	m, err := c.Moment(ctx, rc.Before)
 	if err != nil {
-		return nil, fmt.Errorf("ask what the node held at %s: %w", rc.Before.UTC().Format(time.RFC3339), err)
+		return nil, 0, fmt.Errorf("ask what the node held at %s: %w", rc.Before.UTC().Format(time.RFC3339), err)
 	}
 	f := fetcher{ctx: ctx, c: c, told: rc.Aside, progress: progress}
 	if err := f.log(m, fetch); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := f.journal(m, filepath.Join(cfg.ArchiveDir, "journal")); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return f.blobs(m, filepath.Join(cfg.ArchiveDir, "archive"), filepath.Join(fetch, "versions"))
+	versions, err = f.blobs(m, filepath.Join(cfg.ArchiveDir, "archive"), filepath.Join(fetch, "versions"))
+	return versions, max(st.Epoch, st.Fence, st.PutEpoch), err
 }
 
 type fetcher struct {

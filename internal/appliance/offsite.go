@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"farol/internal/audit"
@@ -44,6 +45,12 @@ func (a *Appliance) setSender(ctx context.Context, p replica.Peer) error {
 	s.SetTransfer(transfer)
 	s.OnSuperseded(a.superseded)
 	s.OnRefused(a.refused)
+	s.OnBranch(func(ctx context.Context, files int) {
+		_, err := a.audit.Append(ctx, audit.Event{Actor: "system", Operation: "replication.failover", Object: "node", Outcome: "ok", Detail: map[string]string{"what": "earlier moment", "files": strconv.Itoa(files)}})
+		if err != nil {
+			a.log.ErrorContext(ctx, "note what the node holds of another history", "err", err)
+		}
+	})
 	a.mu.Lock()
 	a.sender = s
 	a.mu.Unlock()

@@ -119,7 +119,7 @@ func Promote(ctx context.Context, cfg Config, p Promotion, log *slog.Logger) (r 
 	} else if err != nil {
 		return r, err
 	}
-	done, err := establish(ctx, cfg, root, fetch, log, func(d *db.DB, ring *keys.Ring, epoch uint32) error {
+	done, err := establish(ctx, cfg, root, fetch, laid.Epoch, log, func(d *db.DB, ring *keys.Ring, epoch uint32) error {
 		by, err := vouched(ctx, d, ring, p)
 		if err != nil {
 			return err

@@ -38,25 +38,39 @@ func newSite(t testing.TB) *offsiteSite {
 	s := &offsiteSite{cfg: bench(t), nodeDir: t.TempDir()}
 	s.a, s.stop = runs(t, s.cfg)
 	t.Cleanup(func() { s.stop() })
-	secret, err := auth.NewSecret("ana")
+	s.code = s.person(t, "ana")
+	s.startNode(t)
+	if err := s.a.Enrol(t.Context(), s.addr, s.node.NewCode()); err != nil {
+		t.Fatal(err)
+	}
+	s.shares = sharesOf(t, s.a.root)
+	return s
+}
+
+// person makes an account that may configure, and returns what gives its codes.
+func (s *offsiteSite) person(t testing.TB, name string) (code func() string) {
+	t.Helper()
+	secret, err := auth.NewSecret(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.code = func() string {
-		c, err := totp.GenerateCode(secret.Text, time.Now().Add(30*time.Second)) // the present one was spent at set-up
+	at := func(when time.Time) string {
+		c, err := totp.GenerateCode(secret.Text, when)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return c
 	}
-	first, err := totp.GenerateCode(secret.Text, time.Now())
-	if err != nil {
+	if _, err := s.a.accounts.Create(t.Context(), auth.NewAccount{Name: name, Role: "owner", Password: "a lighthouse in Coloane", Secret: secret, Code: at(time.Now())}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.a.accounts.Create(t.Context(), auth.NewAccount{Name: "ana", Role: "owner", Password: "a lighthouse in Coloane", Secret: secret, Code: first}); err != nil {
-		t.Fatal(err)
-	}
-	s.node, err = replica.OpenNode(s.nodeDir, nil, nil)
+	return func() string { return at(time.Now().Add(30 * time.Second)) } // the present one was spent at set-up
+}
+
+// startNode runs the node of nodeDir.
+func (s *offsiteSite) startNode(t testing.TB) {
+	t.Helper()
+	node, err := replica.OpenNode(s.nodeDir, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,15 +80,9 @@ func newSite(t testing.TB) *offsiteSite {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	go func() { defer close(ended); s.node.Serve(ctx, ln) }()
-	s.stopNode = func() { cancel(); <-ended }
-	t.Cleanup(func() { s.stopNode() })
-	s.addr = ln.Addr().String()
-	if err := s.a.Enrol(t.Context(), s.addr, s.node.NewCode()); err != nil {
-		t.Fatal(err)
-	}
-	s.shares = sharesOf(t, s.a.root)
-	return s
+	go func() { defer close(ended); node.Serve(ctx, ln) }()
+	s.node, s.addr, s.stopNode = node, ln.Addr().String(), func() { cancel(); <-ended }
+	t.Cleanup(s.stopNode)
 }
 
 // ship makes the control database and everything else known to the node.

@@ -77,6 +77,7 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 		return fmt.Errorf("make the state folder: %w", err)
 	}
 	fetch := filepath.Join(cfg.StateDir, "recovering")
+	var epoch uint32 // the highest that the node knows
 	if rc.Place != nil {
 		if !rc.Before.IsZero() {
 			return errors.New("a storage place has no history: only the off-site node knows what it held at a time")
@@ -88,14 +89,14 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 		})
 	} else {
 		var versions map[string][]string
-		if versions, err = fetchNode(ctx, cfg, rc, fetch, progress); err == nil {
+		if versions, epoch, err = fetchNode(ctx, cfg, rc, fetch, progress); err == nil {
 			err = sift(ctx, cfg, root, versions, rc.EarlierLock, log, rc.Aside)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	if _, err := establish(ctx, cfg, root, fetch, log, nil, nil); err != nil {
+	if _, err := establish(ctx, cfg, root, fetch, epoch, log, nil, nil); err != nil {
 		return err
 	}
 	return os.RemoveAll(fetch)
@@ -124,11 +125,11 @@ type established struct {
 }
 
 // establish makes an appliance out of an archive's files and a folder with the
-// log: the archive is adopted, the control database and the state keys come out of
+// log: the archive is adopted under an epoch above after, the control database and the state keys come out of
 // it, and the root key is sealed for this machine. alter sees and changes the
 // control database before any key rests here; decide is the last that may fail.
-func establish(ctx context.Context, cfg Config, root keys.Root, fetch string, log *slog.Logger, alter func(*db.DB, *keys.Ring, uint32) error, decide func(established) error) (e established, err error) {
-	a, err := archive.Adopt(ctx, cfg.ArchiveDir, root, archive.Options{Log: log, NoParity: !cfg.Parity})
+func establish(ctx context.Context, cfg Config, root keys.Root, fetch string, after uint32, log *slog.Logger, alter func(*db.DB, *keys.Ring, uint32) error, decide func(established) error) (e established, err error) {
+	a, err := archive.Adopt(ctx, cfg.ArchiveDir, root, archive.Options{Log: log, NoParity: !cfg.Parity, EpochAfter: after})
 	if err != nil {
 		return e, fmt.Errorf("take over the archive: %w", err)
 	}

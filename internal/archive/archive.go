@@ -90,6 +90,7 @@ type Options struct {
 	Reserve     int64         // bytes of free disk below which Commit, PutBlob and Fold return ErrFull
 	KeepJournal time.Duration // how long a folded journal file stays without an off-site node; default 24 h
 	Offsite     bool          // a node takes copies: folded journal files stay until Shipped says so
+	EpochAfter  uint32        // Adopt raises the epoch above this one too: a copy knows epochs of histories that were left
 
 	// OnAppend is called with journal bytes after they are on disk, in order.
 	// The commit waits for it: hand the bytes on and return. b is only valid
@@ -178,7 +179,8 @@ type Archive struct {
 	mu       sync.Mutex // guards what follows
 	lastSeq  uint64
 	lastTime time.Time
-	epoch    uint32 // of the marker, fixed after Open
+	epoch    uint32   // of the marker, fixed after Open
+	adopted  *Adopted // of the marker, nil for an archive that was made here
 	cursors  map[string]string
 	sealed   map[string]sealedRef
 	inline   map[string]*inlineBlob // put, not yet committed
@@ -372,7 +374,7 @@ func Open(ctx context.Context, dir string, root keys.Root, opt Options) (_ *Arch
 	if err := a.loadPoint(ctx); err != nil {
 		return nil, fmt.Errorf("open the archive: %w", err)
 	}
-	a.epoch = m.Epoch
+	a.epoch, a.adopted = m.Epoch, m.Adopted
 	// Not the root key's: whoever opens the lock reads the journal that lies
 	// beside it, on this disk and on every copy, whatever the root key became.
 	journal, err := a.rep.DeriveKey("farol journal", 32)

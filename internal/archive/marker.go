@@ -43,6 +43,7 @@ type marker struct {
 	Epoch   uint32    `json:"epoch"`   // raised by each adoption
 	Key     string    `json:"key"`     // tells another root key fast, says nothing about the right one; the lock decides
 	Created time.Time `json:"created"`
+	Adopted *Adopted  `json:"adopted,omitempty"` // nil: made here
 }
 
 func keyCheck(root keys.Root, id string) string {

@@ -26,6 +26,9 @@ import (
 //	l <ms> <bytes>             the log's entries grow; until then they had so many bytes
 //	c <ms> <base64>            the log is witnessed: the signed checkpoint
 //	k <ms> <folder>            another log begins; the one before is kept in that folder
+//	x <ms> <name>              a blob is of a branch (branch.go) and counts no more
+//	y <ms> <name>              and comes again: it counts
+//	t <ms> <name> <bytes>      of a journal file only so many bytes count
 //
 // ms are milliseconds since 1970. Of what grows all the time there is a line a
 // second at most, of checkpoints a line a minute; times never go backwards.
@@ -44,6 +47,7 @@ type arrivals struct {
 	end   int64
 	last  time.Time            // of the last line
 	noted map[string]time.Time // of what grows: when its last line was written
+	out   map[string]bool      // blobs of a branch
 }
 
 func (v *vault) arrivalsPath() string { return filepath.Join(v.dir, arrivalsName) }
@@ -51,7 +55,7 @@ func (v *vault) arrivalsPath() string { return filepath.Join(v.dir, arrivalsName
 // openArrivals reads the file and notes what it does not know: of a vault that is
 // older than it, the files' own times are the best there is.
 func (v *vault) openArrivals() error {
-	v.came = arrivals{noted: map[string]time.Time{}}
+	v.came = arrivals{noted: map[string]time.Time{}, out: map[string]bool{}}
 	b, err := os.ReadFile(v.arrivalsPath())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("read when things arrived: %w", err)
@@ -60,6 +64,12 @@ func (v *vault) openArrivals() error {
 	known := map[string]bool{}
 	err = eachArrival(bytes.NewReader(b[:v.came.end]), func(a arrival) {
 		known[a.what+a.name] = true
+		switch a.what {
+		case "x":
+			v.came.out[a.name] = true
+		case "y":
+			delete(v.came.out, a.name)
+		}
 		if a.at.After(v.came.last) {
 			v.came.last = a.at
 		}

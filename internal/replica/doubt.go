@@ -112,8 +112,9 @@ func (v *vault) replaced(name string) bool {
 	return v.anew[name] > often
 }
 
-// own returns an error for a put log or a put of an epoch that its appliance does
-// not have: believed, it would keep every later appliance's from being taken.
+// own returns an error for a put log, a put or a journal file of an epoch that its
+// appliance does not have: believed, it would keep every later appliance's from
+// being taken.
 func (c clientOf) own(epoch uint32) error {
 	if c.Epoch > 0 && epoch > c.Epoch {
 		return ErrConflict

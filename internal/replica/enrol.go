@@ -123,6 +123,9 @@ func (n *Node) admit(rq enrolRequest, print string) ([]string, error) {
 	for _, c := range v.about.Clients {
 		v.about.Anew = v.about.Anew || c.Write && c.Epoch < rq.Epoch
 	}
+	if v.about.Anew {
+		v.about.Branch = rq.Epoch
+	}
 	v.about.Mutable = nil // whoever had the certificate before may have said any number
 	// one writer: an appliance that was replaced may no longer write
 	v.about.Clients = was.others()

@@ -18,15 +18,23 @@ func FuzzArrivals(f *testing.F) {
 	f.Add([]byte("b 1000 q1\nj 1000 1-1.fj 0\nj 2000 1-1.fj 512\nl 1000 0\nl 2000 77\nc 1500 YQ==\nk 1800 log.kept-20261129T080000\n"), int64(1600), "q1", "q1")
 	f.Add([]byte("k 5 ../../etc\nj 9 1-1.fj -5\nl 9 -77\nb 1 ../../x\nc 1 %%%\nz 1 later\n"), int64(3), "../../x", "kopia.repository@1")
 	f.Add([]byte("b 99999999999999999999 q\nb -1 kopia.repository\nj 1 2-1.fj 9223372036854775807\n"), int64(0), "kopia.repository", "kopia.repository@zzzzzzzzzzzz")
+	f.Add([]byte("b 1 q1\nx 2 q1\ny 3 q1\nx 4 ../../x\nt 4 1-1.fj 9\nt 4 1-2.fj -9\nt 4 ../1 1\n"), int64(0), "q1", "q1")
 	f.Add([]byte("b 1 kopia.x\n"), int64(3), "kopia.x/../../../tmp/evil", "kopia.x/../../evil@1")
 	f.Fuzz(func(t *testing.T, file []byte, ms int64, one, two string) {
-		m, err := momentOf(bytes.NewReader(file), time.UnixMilli(ms))
+		at := time.UnixMilli(ms)
+		if ms == 0 {
+			at = time.Time{} // now
+		}
+		m, err := momentOf(bytes.NewReader(file), at)
 		if err != nil {
 			return
 		}
 		folder, entries, _ := m.Log()
 		if folder != "log" && !keptLog.MatchString(folder) || entries < -1 {
 			t.Errorf("the log is in %q, %d bytes of it", folder, entries)
+		}
+		for name := range m.cut {
+			m.journal[name] = m.Journal(name, 100)
 		}
 		for name := range m.journal {
 			if n := m.Journal(name, 100); n < 0 || n > 100 || strings.ContainsAny(name, "/\\") {

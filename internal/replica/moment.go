@@ -24,7 +24,7 @@ type arrival struct {
 	what string
 	at   time.Time
 	name string // of a blob, a journal file or a folder
-	size int64  // before
+	size int64  // before; of what is cut, of what counts
 	note []byte // signed checkpoint
 }
 
@@ -42,9 +42,9 @@ func eachArrival(r io.Reader, fn func(arrival)) error {
 		}
 		a := arrival{what: f[0], at: time.UnixMilli(ms)}
 		switch {
-		case f[0] == "b", f[0] == "k":
+		case f[0] == "b", f[0] == "k", f[0] == "x", f[0] == "y":
 			a.name = f[2]
-		case f[0] == "j" && len(f) == 4:
+		case (f[0] == "j" || f[0] == "t") && len(f) == 4:
 			a.name = f[2]
 			a.size, err = strconv.ParseInt(f[3], 10, 64)
 		case f[0] == "l":
@@ -65,7 +65,7 @@ func eachArrival(r io.Reader, fn func(arrival)) error {
 // path, what it counts a length.
 func (a arrival) whole() bool {
 	switch a.what {
-	case "b", "j":
+	case "b", "j", "x", "y", "t":
 		return blobName.MatchString(a.name) && a.size >= 0
 	case "k":
 		return keptLog.MatchString(a.name)
@@ -80,6 +80,8 @@ type Moment struct {
 	last    map[string]time.Time // blob → when the bytes that are held came
 	journal map[string]int64     // file → bytes then, where it has more now
 	entries int64                // bytes of the log's entries then, -1 where it has no more now
+	out     map[string]bool      // blobs of a branch that was left by then
+	cut     map[string]int64     // journal file → bytes that are of none
 	witness []byte               // the checkpoint then, nil without one
 	log     string               // folder of the log then
 }
@@ -87,9 +89,6 @@ type Moment struct {
 // Moment asks what the node held at a time; the zero time is now. It returns
 // [ErrNoTimes] from a node that does not know.
 func (c *Client) Moment(ctx context.Context, at time.Time) (Moment, error) {
-	if at.IsZero() {
-		return Moment{entries: -1, log: "log"}, nil
-	}
 	pr, pw := io.Pipe()
 	asked := make(chan error, 1)
 	go func() {
@@ -100,7 +99,7 @@ func (c *Client) Moment(ctx context.Context, at time.Time) (Moment, error) {
 	m, err := momentOf(pr, at)
 	pr.CloseWithError(err)
 	if aerr := <-asked; errors.Is(aerr, ErrNotOffered) {
-		return m, ErrNoTimes
+		return untimed(at)
 	} else if aerr != nil {
 		return m, aerr
 	}
@@ -108,12 +107,9 @@ func (c *Client) Moment(ctx context.Context, at time.Time) (Moment, error) {
 }
 
 func (s Standby) moment(at time.Time) (Moment, error) {
-	if at.IsZero() {
-		return Moment{entries: -1, log: "log"}, nil
-	}
 	f, err := os.Open(filepath.Join(s.dir, arrivalsName))
 	if errors.Is(err, os.ErrNotExist) {
-		return Moment{}, ErrNoTimes
+		return untimed(at)
 	} else if err != nil {
 		return Moment{}, fmt.Errorf("read when things arrived: %w", err)
 	}
@@ -121,10 +117,18 @@ func (s Standby) moment(at time.Time) (Moment, error) {
 	return momentOf(f, at)
 }
 
+// untimed is what a node holds that does not note when things arrive.
+func untimed(at time.Time) (Moment, error) {
+	if at.IsZero() {
+		return Moment{entries: -1, log: "log"}, nil
+	}
+	return Moment{}, ErrNoTimes
+}
+
 func momentOf(r io.Reader, at time.Time) (Moment, error) {
-	m := Moment{at: at, first: map[string]time.Time{}, last: map[string]time.Time{}, journal: map[string]int64{}, entries: -1, log: "log"}
+	m := Moment{at: at, first: map[string]time.Time{}, last: map[string]time.Time{}, journal: map[string]int64{}, entries: -1, log: "log", out: map[string]bool{}, cut: map[string]int64{}}
 	err := eachArrival(r, func(a arrival) {
-		after := a.at.After(at)
+		after := !m.Now() && a.at.After(at)
 		switch a.what {
 		case "b":
 			if t, ok := m.first[a.name]; !ok || a.at.Before(t) {
@@ -150,18 +154,35 @@ func momentOf(r io.Reader, at time.Time) (Moment, error) {
 			case m.log == "log":
 				m.log = a.name
 			}
+		case "x":
+			if !after {
+				m.out[a.name] = true
+			}
+		case "y":
+			if !after {
+				delete(m.out, a.name)
+			}
+		case "t":
+			if !after {
+				m.cut[a.name] = a.size
+			}
 		}
 	})
 	if err != nil {
 		return m, fmt.Errorf("read when things arrived: %w", err)
+	}
+	if m.Now() {
+		m.witness = nil // the one that lies there
 	}
 	return m, nil
 }
 
 // Journal is how many of a journal file's bytes were held.
 func (m Moment) Journal(name string, size int64) int64 {
-	if n, ok := m.journal[name]; ok {
-		return min(n, size)
+	for _, held := range []map[string]int64{m.journal, m.cut} {
+		if n, ok := held[name]; ok {
+			size = min(n, size)
+		}
 	}
 	return size
 }
@@ -187,6 +208,9 @@ func (m Moment) Versions(listed map[string]int64) (files map[string]string, vers
 	all := map[string][]version{}
 	for name := range listed {
 		base, at, old := strings.Cut(name, "@")
+		if m.out[base] {
+			continue
+		}
 		if !m.Now() {
 			t, ok := m.last[base]
 			if mutable(base) {

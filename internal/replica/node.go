@@ -176,5 +176,6 @@ func (n *Node) routes() *http.ServeMux {
 	m.HandleFunc("GET /v1/list/{what}", n.read(n.list))
 	m.HandleFunc("GET /v1/file/{what}/{name}", n.read(n.file))
 	m.HandleFunc("GET /v1/arrivals", n.read(n.arrivals))
+	m.HandleFunc("POST /v1/branch", n.write(n.takeBranch))
 	return m
 }

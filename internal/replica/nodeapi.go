@@ -3,6 +3,7 @@ package replica
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -106,7 +107,14 @@ func (n *Node) putJournal(w http.ResponseWriter, r *http.Request, v *vault) erro
 	if err != nil {
 		return err
 	}
-	leave, err := v.enter(v.clientOf(r).Epoch)
+	client := v.clientOf(r)
+	var epoch uint32
+	if _, err := fmt.Sscanf(r.PathValue("name"), "%d-", &epoch); err == nil {
+		if err := client.own(epoch); err != nil {
+			return err
+		}
+	}
+	leave, err := v.enter(client.Epoch)
 	if err != nil {
 		return err
 	}

@@ -159,9 +159,11 @@ type State struct {
 	Size     int64            `json:"size"`      // of the checkpoint
 	DiskFree int64            `json:"disk_free"`
 	DiskSize int64            `json:"disk_size"`
-	Fence    uint32           `json:"fence,omitempty"` // epoch of the appliance that took over; 0: none has
-	Used     int64            `json:"used,omitempty"`  // by this archive
-	Quota    int64            `json:"quota,omitempty"` // that it may take, 0 = no bound
+	Fence    uint32           `json:"fence,omitempty"`  // epoch of the appliance that took over; 0: none has
+	Used     int64            `json:"used,omitempty"`   // by this archive
+	Quota    int64            `json:"quota,omitempty"`  // that it may take, 0 = no bound
+	Epoch    uint32           `json:"epoch,omitempty"`  // the highest of those that were ever enrolled or took over
+	Branch   uint32           `json:"branch,omitempty"` // epoch of the appliance that should say what is of a branch; 0: none
 
 	compared bool // of a session: the entries behind the checkpoint are the node's too
 }

@@ -32,6 +32,7 @@ type Sender struct {
 
 	superseded func(context.Context)        // called whenever the node says so
 	refused    func(context.Context, error) // called whenever the node refuses what is sent
+	branched   func(context.Context, int)   // called when the node was told of a branch
 
 	mu       sync.Mutex // guards below
 	queue    []unsent   // journal bytes the node does not have, oldest first
@@ -180,6 +181,9 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 		x.Connected, x.Err, x.DiskFree, x.DiskSize, x.Entries, x.Checkpoint = true, nil, st.DiskFree, st.DiskSize, st.Entries, st.Size
 	})
 	if err := s.setBack(ctx, a, l, &st); err != nil {
+		return err
+	}
+	if err := s.branch(ctx, a, &st); err != nil {
 		return err
 	}
 	s.owed(a, &st)

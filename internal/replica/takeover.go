@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -123,6 +124,7 @@ func (s Standby) change(do func(*fence) error) error {
 type Laid struct {
 	Linked, Copied int64
 	Versions       map[string][]string // of the files that kopia overwrites, the newest first
+	Epoch          uint32              // the highest that an appliance of the archive bears
 }
 
 // Lay puts the vault's files where an archive and its log have them, as they are or,
@@ -137,6 +139,9 @@ func (s Standby) Lay(archiveDir, logDir string, at time.Time, allowed func(strin
 	if err != nil {
 		return l, err
 	}
+	if l.Epoch, err = s.epochs(); err != nil {
+		return l, err
+	}
 	if err := l.log(s, m, logDir); err != nil {
 		return l, fmt.Errorf("lay out the log: %w", err)
 	}
@@ -147,6 +152,20 @@ func (s Standby) Lay(archiveDir, logDir string, at time.Time, allowed func(strin
 		return l, fmt.Errorf("lay out the blobs: %w", err)
 	}
 	return l, nil
+}
+
+// epochs is the highest epoch that an appliance of the archive bears.
+func (s Standby) epochs() (uint32, error) {
+	b, err := os.ReadFile(filepath.Join(s.dir, "vault.json"))
+	var a about
+	if err == nil {
+		err = json.Unmarshal(b, &a)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the vault's record: %w", err)
+	}
+	f, err := readFence(s.dir)
+	return a.epochs(f.Epoch), err
 }
 
 func (l *Laid) log(s Standby, m Moment, to string) error {

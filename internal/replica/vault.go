@@ -56,6 +56,17 @@ type about struct {
 	Quota   int64               `json:"quota,omitempty"`   // bytes, written by the node's operator; 0 = the node's
 	Mutable map[string]putAt    `json:"mutable,omitempty"` // name → of which put is the version held
 	Anew    bool                `json:"anew,omitempty"`    // a recovered appliance was enrolled: its log may be of an earlier time
+	Branch  uint32              `json:"branch,omitempty"`  // epoch of an appliance that was enrolled after another and has not said what is of a branch
+}
+
+// epochs is the highest epoch that an appliance of the archive bears: journal files
+// of the next must not have its names.
+func (a about) epochs(fence uint32) uint32 {
+	n := max(fence, a.Epoch)
+	for _, c := range a.Clients {
+		n = max(n, c.Epoch)
+	}
+	return n
 }
 
 type clientOf struct {
@@ -254,6 +265,12 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32,
 			return errors.Join(err, os.Remove(tmp))
 		}
 	}
+	if same && v.came.out[name] { // it is of the history that goes on, too
+		if err := v.arrive("y", name); err != nil {
+			return errors.Join(err, os.Remove(tmp))
+		}
+		delete(v.came.out, name)
+	}
 	if same { // its name may be on disk only now, if that failed before
 		return errors.Join(os.Remove(tmp), v.syncBlobs())
 	}
@@ -306,13 +323,14 @@ func (v *vault) syncBlobs() error {
 func (v *vault) state() State {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	s := State{Journal: map[string]int64{}, Blobs: v.blobs, PutPos: v.about.PutPos, PutEpoch: v.about.Epoch, Entries: v.entries, Used: v.used, Quota: v.bound(), Size: witnessed(v.dir, v.about.LogKey)}
+	s := State{Journal: map[string]int64{}, Blobs: v.blobs, PutPos: v.about.PutPos, PutEpoch: v.about.Epoch, Entries: v.entries, Used: v.used, Quota: v.bound(), Branch: v.about.Branch, Size: witnessed(v.dir, v.about.LogKey)}
 	for k, n := range v.journal {
 		s.Journal[k] = n
 	}
 	if f, err := readFence(v.dir); err == nil {
 		s.Fence = f.Epoch
 	}
+	s.Epoch = v.about.epochs(s.Fence)
 	var st syscall.Statfs_t
 	if syscall.Statfs(v.dir, &st) == nil {
 		s.DiskFree, s.DiskSize = int64(st.Bavail)*st.Bsize, int64(st.Blocks)*st.Bsize
