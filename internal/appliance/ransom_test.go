@@ -311,7 +311,8 @@ func (x *attacked) comesBack(at time.Time) (aside []Foreign) {
 	return aside
 }
 
-// goesOn enrols the recovered appliance with the same node, which takes it up.
+// goesOn enrols the recovered appliance with the same node, which takes it up. From
+// then on it is what comes home from there, and nothing of the attacker's.
 func (x *attacked) goesOn(b *Appliance) {
 	x.t.Helper()
 	x.node.Bound(0, 0)
@@ -327,6 +328,15 @@ func (x *attacked) goesOn(b *Appliance) {
 	eventually(x.t, "the recovered appliance's log is witnessed", func() bool { return x.witnessed() >= b.audit.Size() })
 	if h := x.held(); h.Conflicts > 0 || h.Refused > 0 {
 		x.t.Errorf("the node is not at peace with the recovered appliance: %+v", h)
+	}
+	cfg := bench(x.t)
+	if err := Recover(x.t.Context(), cfg, Recovery{Address: x.addr(), Code: x.node.NewCode(), Shares: x.shares[1:]}, slog.New(slog.DiscardHandler), nil); err != nil {
+		x.t.Fatalf("recover once more: %v", err)
+	}
+	c, stop := runs(x.t, cfg)
+	defer stop()
+	if got, want := everything(x.t, c), everything(x.t, b); !maps.Equal(got, want) {
+		x.t.Errorf("recovered once more there are %d records and attachments, %d were there", len(got), len(want))
 	}
 }
 
@@ -584,9 +594,12 @@ func (x *attacked) poison() {
 	taken("a file where a folder belongs", th.blob("p", random(10)))
 	taken("a file where a folder belongs", th.blob("x", random(10)))
 	taken("a name of nobody", th.blob("evil.exe", random(10)))
-	taken("a journal", th.send(http.MethodPut, "/v1/journal/4294967295-0000000001.fj?off=0", random(5000)))
+	if code := th.send(http.MethodPut, "/v1/journal/4294967295-0000000001.fj?off=0", random(5000)); code != http.StatusConflict {
+		x.t.Errorf("a journal of an epoch that nobody has was answered with %d", code)
+	}
+	taken("a journal", th.send(http.MethodPut, "/v1/journal/000001-0000077777.fj?off=0", random(5000)))
 	head := append([]byte("FAROLJ1\n"), random(5000)...)
-	taken("a journal with a head", th.send(http.MethodPut, "/v1/journal/000009-0000000001.fj?off=0", head))
+	taken("a journal with a head", th.send(http.MethodPut, "/v1/journal/000001-0000088888.fj?off=0", head))
 	for _, f := range x.a.archive.JournalFiles() {
 		th.send(http.MethodPut, fmt.Sprintf("/v1/journal/%s?off=%d", f.Name, f.Size), random(500))
 	}
@@ -608,7 +621,7 @@ func (x *attacked) poison() {
 	x.earlier = true
 	aside := x.comesBack(time.Time{})
 	for _, want := range []Foreign{{Name: archive.LockName, Why: archive.ForeignVersion}, {Name: "kopia.maintenance.f", Why: archive.ForeignVersion}, {Name: "evil.exe", Why: archive.ForeignName}, {Name: "p", Why: archive.ForeignName},
-		{Name: "xe99999999.f", Why: archive.ForeignEpoch}, {Name: "journal/4294967295-0000000001.fj", Why: archive.ForeignJournal}, {Name: "journal/000009-0000000001.fj", Why: archive.ForeignJournal}} {
+		{Name: "xe99999999.f", Why: archive.ForeignEpoch}, {Name: "journal/000001-0000077777.fj", Why: archive.ForeignJournal}, {Name: "journal/000001-0000088888.fj", Why: archive.ForeignJournal}} {
 		if !slices.Contains(aside, want) {
 			x.t.Errorf("%+v is not in the report", want)
 		}
