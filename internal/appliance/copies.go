@@ -272,7 +272,7 @@ var troubles = []struct {
 	id  string
 }{
 	{replica.ErrNoLock, "nolock"}, {replica.ErrLock, "lock"}, {replica.ErrLocked, "locked"},
-	{replica.ErrGone, "gone"}, {replica.ErrForeign, "foreign"}, {replica.ErrRetired, "retired"}, {replica.ErrHostKey, "hostkey"}, {replica.ErrLogin, "login"}, {replica.ErrKey, "key"}, {replica.ErrPlain, "plain"}, {replica.ErrGate, "gate"},
+	{replica.ErrGone, "gone"}, {replica.ErrForeign, "foreign"}, {replica.ErrRetired, "retired"}, {replica.ErrHostKey, "hostkey"}, {replica.ErrLogin, "login"}, {replica.ErrKey, "key"}, {replica.ErrPlain, "plain"}, {replica.ErrGate, "gate"}, {replica.ErrSuperseded, "superseded"},
 	{replica.ErrNodeFull, "full"}, {syscall.ENOSPC, "full"}, {replica.ErrDamaged, "damaged"}, {archive.ErrCorrupt, "source"}, {fs.ErrPermission, "denied"}, {syscall.EROFS, "denied"},
 }
 

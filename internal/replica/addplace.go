@@ -46,6 +46,7 @@ type placeMark struct {
 	Archive string    `json:"archive"`
 	Made    time.Time `json:"made"`
 	Retired time.Time `json:"retired,omitzero"`
+	Epoch   uint32    `json:"epoch,omitempty"` // of the archive that copies here; an earlier one may not
 }
 
 const (

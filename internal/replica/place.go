@@ -28,6 +28,7 @@ type Place struct {
 	ends   map[string]int64     // journal file → how much of it
 	locks  map[string]time.Time // with a lock: every file, until when it is locked; zero: not asked yet
 	swept  time.Time            // when what was given up was last looked for
+	mark   placeMark            // as it lay there when it was opened last
 	log0   int64                // entries of the log
 	pos    int64                // in the put log
 
@@ -128,6 +129,7 @@ func (p *Place) open(ctx context.Context) error {
 	if err != nil {
 		p.shut()
 	}
+	p.mark = m
 	return err
 }
 

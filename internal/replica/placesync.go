@@ -105,6 +105,9 @@ func (p *Place) sync(ctx context.Context, a *archive.Archive, l *audit.Log) erro
 	if err := p.open(ctx); err != nil {
 		return err
 	}
+	if err := p.begin(ctx, a, l); err != nil {
+		return err
+	}
 	if err := p.look(ctx); err != nil {
 		return err
 	}

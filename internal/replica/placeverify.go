@@ -31,6 +31,9 @@ func (p *Place) Verify(ctx context.Context, a *archive.Archive, progress func(do
 	if err := p.open(ctx); err != nil {
 		return fail(err)
 	}
+	if p.mark.Epoch > a.Epoch() { // what differs is what the other one has
+		return fail(ErrSuperseded)
+	}
 	live := map[string]archive.PutEntry{}
 	var total int64
 	for e, err := range a.PutLog(0) {
