@@ -51,6 +51,12 @@ func (a *Appliance) setSender(ctx context.Context, p replica.Peer) error {
 			a.log.ErrorContext(ctx, "note what the node holds of another history", "err", err)
 		}
 	})
+	s.OnHealed(func(ctx context.Context, files int) {
+		_, err := a.audit.Append(ctx, audit.Event{Actor: "system", Operation: "integrity.heal", Object: "node", Outcome: "ok", Detail: map[string]string{"what": "off-site", "files": strconv.Itoa(files)}})
+		if err != nil {
+			a.log.ErrorContext(ctx, "note what was sent to the node again", "err", err)
+		}
+	})
 	a.mu.Lock()
 	a.sender = s
 	a.mu.Unlock()
@@ -216,7 +222,7 @@ func (a *Appliance) Offsite(ctx context.Context) web.Offsite {
 		address = u.Host
 	}
 	st := s.Status()
-	o := web.Offsite{Set: true, Connected: st.Connected, Address: address, Lag: st.Lag, BehindBytes: st.Behind, LastAck: st.LastAck, CheckpointSize: st.Checkpoint, SlowKbit: st.SlowKbit, SlowUntil: st.SlowUntil}
+	o := web.Offsite{Set: true, Connected: st.Connected, Address: address, Lag: st.Lag, BehindBytes: st.Behind, LastAck: st.LastAck, CheckpointSize: st.Checkpoint, Verified: st.Verified, VerifiedFiles: st.VerifiedFiles, Damaged: st.Damaged, SlowKbit: st.SlowKbit, SlowUntil: st.SlowUntil}
 	if st.Err != nil {
 		o.Problem = "offsite.unreachable"
 		for id, target := range map[string]error{"offsite.superseded": replica.ErrSuperseded, "offsite.takingover": replica.ErrTakingOver, "offsite.stranger": replica.ErrStranger, "offsite.impostor": replica.ErrImpostor, "offsite.rolledback": replica.ErrRolledBack, "offsite.full": replica.ErrNodeFull, "offsite.conflict": replica.ErrConflict, "offsite.gate": replica.ErrGate,

@@ -33,6 +33,8 @@ type Sender struct {
 	superseded func(context.Context)        // called whenever the node says so
 	refused    func(context.Context, error) // called whenever the node refuses what is sent
 	branched   func(context.Context, int)   // called when the node was told of a branch
+	healed     func(context.Context, int)   // called when files were sent that the node's disk had damaged
+	unmended   map[string]bool              // files of the node's that this archive cannot mend; of Run alone
 
 	mu       sync.Mutex // guards below
 	queue    []unsent   // journal bytes the node does not have, oldest first
@@ -51,18 +53,21 @@ type unsent struct {
 
 // Status is how the off-site copy stands.
 type Status struct {
-	Connected  bool
-	Lag        time.Duration // age of the oldest journal byte that is not off-site; 0 = none
-	Behind     int64         // journal and repository bytes still to be sent, as far as known
-	LastAck    time.Time     // when the node last acknowledged everything there was
-	Checkpoint int64         // size of the log it last cosigned
-	Entries    int64
-	DiskFree   int64
-	DiskSize   int64
-	Err        error         // why it is not connected, or what the node refused
-	Worst      time.Duration // longest lag seen since the start
-	SlowKbit   int64         // the limit that holds it back now, 0 = none does
-	SlowUntil  time.Time     // when that ends
+	Connected     bool
+	Lag           time.Duration // age of the oldest journal byte that is not off-site; 0 = none
+	Behind        int64         // journal and repository bytes still to be sent, as far as known
+	LastAck       time.Time     // when the node last acknowledged everything there was
+	Checkpoint    int64         // size of the log it last cosigned
+	Entries       int64
+	DiskFree      int64
+	DiskSize      int64
+	Verified      time.Time // when the node last read back everything it holds; zero: not yet, or an older node
+	VerifiedFiles int64
+	Damaged       int           // files that it asks for
+	Err           error         // why it is not connected, or what the node refused
+	Worst         time.Duration // longest lag seen since the start
+	SlowKbit      int64         // the limit that holds it back now, 0 = none does
+	SlowUntil     time.Time     // when that ends
 }
 
 // NewSender returns a sender to a peer's node. It starts nothing.
@@ -133,6 +138,7 @@ func (s *Sender) SetLimit(l Limit) { s.client.pace.set(l) }
 // Run ships until ctx ends.
 func (s *Sender) Run(ctx context.Context, a *archive.Archive, l *audit.Log) error {
 	wait := s.retry
+	s.unmended = map[string]bool{}
 	for ctx.Err() == nil {
 		began := s.now()
 		err := s.session(ctx, a, l)
@@ -179,11 +185,15 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 	}
 	s.set(func(x *Status) {
 		x.Connected, x.Err, x.DiskFree, x.DiskSize, x.Entries, x.Checkpoint = true, nil, st.DiskFree, st.DiskSize, st.Entries, st.Size
+		x.Verified, x.VerifiedFiles, x.Damaged = st.Verified, st.VerifiedFiles, len(st.Damaged)
 	})
 	if err := s.setBack(ctx, a, l, &st); err != nil {
 		return err
 	}
 	if err := s.branch(ctx, a, &st); err != nil {
+		return err
+	}
+	if err := s.mend(ctx, a, st.Damaged); err != nil {
 		return err
 	}
 	s.owed(a, &st)
@@ -226,7 +236,12 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 			if err != nil {
 				return err
 			}
-			s.set(func(x *Status) { x.DiskFree, x.DiskSize = again.DiskFree, again.DiskSize })
+			if err := s.mend(ctx, a, again.Damaged); err != nil {
+				return err
+			}
+			s.set(func(x *Status) {
+				x.DiskFree, x.DiskSize, x.Verified, x.VerifiedFiles, x.Damaged = again.DiskFree, again.DiskSize, again.Verified, again.VerifiedFiles, len(again.Damaged)
+			})
 		}
 	}
 }

@@ -1,0 +1,384 @@
+package replica
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"farol/internal/record"
+)
+
+// A node reads back what it holds and compares it with the hashes under which it
+// came: a disk forgets without saying so. What differs or is gone it asks the
+// appliance for, and takes under that hash only, so that nobody replaces anything
+// that is whole.
+
+// verified is how the files of a vault were last read back, kept beside it.
+type verified struct {
+	Ended   time.Time              `json:"ended,omitzero"` // of the last whole pass
+	Files   int64                  `json:"files"`          // that it read
+	Bytes   int64                  `json:"bytes"`
+	Damaged map[string]record.Hash `json:"damaged,omitempty"` // blob → hash under which it came, zero where no one noted it
+	Healed  int64                  `json:"healed"`            // since there is this vault
+
+	Pass *pass `json:"pass,omitempty"` // that goes on, nil between two
+}
+
+// pass is one reading of everything, in the order of the names.
+type pass struct {
+	At    string `json:"at"` // the last name that was read
+	Files int64  `json:"files"`
+	Bytes int64  `json:"bytes"`
+}
+
+const (
+	verifiedName    = "verified.json"
+	verifyEvery     = 7 * 24 * time.Hour
+	verifyRate      = 32 << 20 // bytes a second: what comes in goes before
+	verifyKeep      = 30 * time.Second
+	mostDamagedTold = 200 // names in an answer
+)
+
+func (v *vault) loadVerified() error {
+	b, err := os.ReadFile(filepath.Join(v.dir, verifiedName))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &v.verified)
+	}
+	if err != nil {
+		return fmt.Errorf("read how the copy was verified: %w", err)
+	}
+	return nil
+}
+
+// saveVerified keeps it; the caller holds the lock.
+func (v *vault) saveVerified() error {
+	b, err := json.Marshal(v.verified)
+	if err == nil {
+		err = replaceFile(filepath.Join(v.dir, verifiedName), b)
+	}
+	if err != nil {
+		return fmt.Errorf("keep how the copy was verified: %w", full(err))
+	}
+	return nil
+}
+
+// verify reads everything back, at most rate bytes a second, 0 for as fast as it
+// goes. One that was cut off goes on where it stood.
+func (v *vault) verify(ctx context.Context, rate int64) error {
+	v.reading.Lock()
+	defer v.reading.Unlock()
+	sums, err := v.sums()
+	if err != nil {
+		return err
+	}
+	names, err := v.blobNames(sums)
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	if v.verified.Pass == nil {
+		v.verified.Pass = &pass{}
+	}
+	from := v.verified.Pass.At
+	v.mu.Unlock()
+	r := &throttle{ctx: ctx, rate: rate, began: time.Now()}
+	kept := time.Now()
+	for _, name := range names {
+		if name <= from {
+			continue
+		}
+		if err := v.verifyBlob(r, name, sums[name]); err != nil {
+			return err
+		}
+		v.mu.Lock()
+		v.verified.Pass.At = name
+		if time.Since(kept) > verifyKeep {
+			kept, err = time.Now(), v.saveVerified()
+		}
+		v.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	if err := v.verifyMutable(); err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	p := v.verified.Pass
+	v.verified.Ended, v.verified.Files, v.verified.Bytes, v.verified.Pass = v.time(), p.Files, p.Bytes, nil
+	return v.saveVerified()
+}
+
+// sums are the hashes under which blobs came, zero where nobody noted it.
+func (v *vault) sums() (map[string]record.Hash, error) {
+	v.mu.Lock()
+	end := v.came.end
+	v.mu.Unlock()
+	f, err := os.Open(v.arrivalsPath())
+	if errors.Is(err, os.ErrNotExist) {
+		return map[string]record.Hash{}, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("read when things arrived: %w", err)
+	}
+	defer f.Close()
+	sums := map[string]record.Hash{}
+	err = eachArrival(bufio.NewReader(io.LimitReader(f, end)), func(a arrival) {
+		switch {
+		case a.what == "b", a.what == "h" && sums[a.name].IsZero():
+			sums[a.name] = a.sum
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read when things arrived: %w", err)
+	}
+	return sums, nil
+}
+
+// blobNames are the blobs that are there or should be, but for those that kopia
+// overwrites, sorted.
+func (v *vault) blobNames(sums map[string]record.Hash) ([]string, error) {
+	ds, err := os.ReadDir(filepath.Join(v.dir, "blobs"))
+	if err != nil {
+		return nil, fmt.Errorf("list the blobs: %w", err)
+	}
+	all := map[string]bool{}
+	for _, d := range ds {
+		all[d.Name()] = true
+	}
+	for name := range sums {
+		all[name] = true
+	}
+	maps.DeleteFunc(all, func(name string, _ bool) bool { return !isBlob(name) || mutable(name) })
+	return slices.Sorted(maps.Keys(all)), nil
+}
+
+func (v *vault) verifyBlob(r *throttle, name string, want record.Hash) error {
+	path := filepath.Join(v.dir, "blobs", name)
+	got, n, err := r.hash(path)
+	if cerr := r.ctx.Err(); cerr != nil {
+		return cerr
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err != nil || got != want && !want.IsZero() {
+		got, err = fileHash(path) // it may have been healed, or come, meanwhile
+	}
+	switch {
+	case err != nil || got != want && !want.IsZero():
+		return v.damage(name, want)
+	case want.IsZero():
+		if err := v.noteArrivals(fmt.Sprintf("h %d %s %s\n", v.came.last.UnixMilli(), name, got)); err != nil {
+			return err
+		}
+	}
+	delete(v.verified.Damaged, name)
+	v.verified.Pass.Files++
+	v.verified.Pass.Bytes += n
+	return nil
+}
+
+// damage notes a blob that is not as it came, on disk at once. The caller holds the
+// lock.
+func (v *vault) damage(name string, want record.Hash) error {
+	if had, ok := v.verified.Damaged[name]; ok && had == want {
+		return nil
+	}
+	if v.verified.Damaged == nil {
+		v.verified.Damaged = map[string]record.Hash{}
+	}
+	v.verified.Damaged[name] = want
+	return v.saveVerified()
+}
+
+// verifyMutable compares the few files that kopia overwrites, while none comes.
+func (v *vault) verifyMutable() error {
+	v.mu.Lock()
+	end := v.came.end
+	defer v.mu.Unlock()
+	f, err := os.Open(v.arrivalsPath())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("read when things arrived: %w", err)
+	}
+	defer f.Close()
+	last := map[string]record.Hash{}
+	err = eachArrival(bufio.NewReader(io.LimitReader(f, end)), func(a arrival) {
+		if a.what == "b" && mutable(a.name) {
+			last[a.name] = a.sum
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("read when things arrived: %w", err)
+	}
+	for name, want := range last {
+		got, err := fileHash(filepath.Join(v.dir, "blobs", name))
+		if err == nil && (want.IsZero() || got == want) {
+			delete(v.verified.Damaged, name)
+			v.verified.Pass.Files++
+			continue
+		}
+		if err := v.damage(name, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// heals reports whether bytes with this hash are what a damaged blob was; of one
+// whose hash nobody noted, when nothing of it can be read. The caller holds the
+// lock.
+func (v *vault) heals(name string, sum record.Hash, unreadable bool) bool {
+	want, ok := v.verified.Damaged[name]
+	return ok && (want == sum || want.IsZero() && unreadable)
+}
+
+// whole takes a blob that turned out to be as it came off the list. The caller
+// holds the lock.
+func (v *vault) whole(name string) error {
+	if _, ok := v.verified.Damaged[name]; !ok {
+		return nil
+	}
+	delete(v.verified.Damaged, name)
+	return v.saveVerified()
+}
+
+// errHealed is no error of the request: the bytes took the place of damaged ones.
+var errHealed = errors.New("a damaged file is whole again")
+
+func (v *vault) healed(name string) error {
+	delete(v.verified.Damaged, name)
+	v.verified.Healed++
+	if err := v.saveVerified(); err != nil {
+		return err
+	}
+	return errHealed
+}
+
+// damaged are names to ask the appliance for, the first of them. The caller holds
+// the lock.
+func (v *vault) damaged() []string {
+	names := slices.Sorted(maps.Keys(v.verified.Damaged))
+	return names[:min(len(names), mostDamagedTold)]
+}
+
+// verifyAll reads each vault back once a week until ctx ends.
+func (n *Node) verifyAll(ctx context.Context) {
+	t := time.NewTicker(time.Hour)
+	defer t.Stop()
+	for {
+		for _, v := range n.all() {
+			v.mu.Lock()
+			id, due := v.about.Archive, v.verified.Pass != nil || n.now().Sub(v.verified.Ended) >= verifyEvery
+			v.mu.Unlock()
+			if !due {
+				continue
+			}
+			if err := n.verify(ctx, v, verifyRate); err != nil && ctx.Err() == nil {
+				n.log.ErrorContext(ctx, "read back what the node holds", "archive", id, "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+func (n *Node) verify(ctx context.Context, v *vault, rate int64) error {
+	if err := v.verify(ctx, rate); err != nil {
+		return err
+	}
+	v.mu.Lock()
+	id, r := v.about.Archive, v.verified
+	bad := len(r.Damaged)
+	v.mu.Unlock()
+	if bad > 0 {
+		n.log.ErrorContext(ctx, "files are not as they came, or gone: look at this machine's disk; the appliance is asked for them", "archive", id, "files", bad)
+		return nil
+	}
+	n.log.InfoContext(ctx, "everything that is held was read back and is as it came", "archive", id, "files", r.Files, "mb", r.Bytes>>20)
+	return nil
+}
+
+// all are the vaults there are now.
+func (n *Node) all() []*vault {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Collect(maps.Values(n.vaults))
+}
+
+// Verify reads back everything that a node holds, as fast as the disk gives it. The
+// node must not be serving: what is damaged it asks for once it serves again.
+func (n *Node) Verify(ctx context.Context) error {
+	var errs []error
+	for _, v := range n.all() {
+		v.mu.Lock()
+		v.verified.Pass = nil // from the beginning
+		v.mu.Unlock()
+		errs = append(errs, n.verify(ctx, v, 0))
+	}
+	return errors.Join(errs...)
+}
+
+// throttle reads files no faster than rate.
+type throttle struct {
+	ctx   context.Context
+	rate  int64
+	began time.Time
+	read  int64
+}
+
+func (t *throttle) hash(path string) (sum record.Hash, n int64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return sum, 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	buf := make([]byte, 1<<20)
+	for {
+		k, err := f.Read(buf)
+		h.Write(buf[:k])
+		n += int64(k)
+		t.read += int64(k)
+		if err == io.EOF {
+			return record.Hash(h.Sum(nil)), n, nil
+		} else if err != nil {
+			return sum, n, err
+		}
+		if err := t.wait(); err != nil {
+			return sum, n, err
+		}
+	}
+}
+
+func (t *throttle) wait() error {
+	if t.rate == 0 {
+		return t.ctx.Err()
+	}
+	ahead := time.Duration(float64(t.read)/float64(t.rate)*float64(time.Second)) - time.Since(t.began)
+	if ahead < 10*time.Millisecond {
+		return t.ctx.Err()
+	}
+	select {
+	case <-t.ctx.Done():
+		return t.ctx.Err()
+	case <-time.After(ahead):
+		return nil
+	}
+}
