@@ -3,7 +3,6 @@ package replica
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"farol/internal/record"
@@ -30,8 +30,19 @@ type verified struct {
 	Damaged map[string]record.Hash `json:"damaged,omitempty"` // blob → hash under which it came, zero where no one noted it
 	Healed  int64                  `json:"healed"`            // since there is this vault
 
+	Grown map[string]grown `json:"grown,omitempty"` // of what is only written on, below the vault's folder: as it was read
+
 	Pass *pass `json:"pass,omitempty"` // that goes on, nil between two
 }
+
+// grown is what a journal file or the log's entries began with: it stays so.
+type grown struct {
+	Bytes int64       `json:"bytes"`
+	Sum   record.Hash `json:"sha256"`
+}
+
+// logEntries is the log's entries below the vault's folder.
+const logEntries = "log/entries.log"
 
 // pass is one reading of everything, in the order of the names.
 type pass struct {
@@ -112,7 +123,7 @@ func (v *vault) verify(ctx context.Context, rate int64) error {
 			return err
 		}
 	}
-	if err := v.verifyMutable(); err != nil {
+	if err := errors.Join(v.verifyMutable(), v.verifyGrown(r)); err != nil {
 		return err
 	}
 	v.mu.Lock()
@@ -238,6 +249,47 @@ func (v *vault) verifyMutable() error {
 	return nil
 }
 
+// verifyGrown compares the beginnings of the journal and of the log's entries with
+// what was read the last time. What differs nobody can mend here: it stays damaged.
+func (v *vault) verifyGrown(r *throttle) error {
+	v.mu.Lock()
+	sizes := map[string]int64{}
+	for name, n := range v.journal {
+		sizes["journal/"+name] = n
+	}
+	if v.entEnd > 0 {
+		sizes[logEntries] = v.entEnd
+	}
+	was := maps.Clone(v.verified.Grown)
+	v.mu.Unlock()
+	for name, n := range sizes {
+		same, sum, err := r.grown(filepath.Join(v.dir, filepath.FromSlash(name)), n, was[name])
+		if cerr := r.ctx.Err(); cerr != nil {
+			return cerr
+		}
+		v.mu.Lock()
+		switch {
+		case v.verified.Grown[name] != was[name]: // another log began meanwhile
+			err = nil
+		case err != nil || !same:
+			err = v.damage(name, was[name].Sum)
+		default:
+			if v.verified.Grown == nil {
+				v.verified.Grown = map[string]grown{}
+			}
+			delete(v.verified.Damaged, name)
+			v.verified.Grown[name] = grown{n, sum}
+			v.verified.Pass.Files++
+			v.verified.Pass.Bytes += n
+		}
+		v.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // heals reports whether bytes with this hash are what a damaged blob was; of one
 // whose hash nobody noted, when nothing of it can be read. The caller holds the
 // lock.
@@ -271,7 +323,7 @@ func (v *vault) healed(name string) error {
 // damaged are names to ask the appliance for, the first of them. The caller holds
 // the lock.
 func (v *vault) damaged() []string {
-	names := slices.Sorted(maps.Keys(v.verified.Damaged))
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(v.verified.Damaged)), func(name string) bool { return strings.Contains(name, "/") }) // a journal or the log: nobody can mend it
 	return names[:min(len(names), mostDamagedTold)]
 }
 
@@ -333,52 +385,4 @@ func (n *Node) Verify(ctx context.Context) error {
 		errs = append(errs, n.verify(ctx, v, 0))
 	}
 	return errors.Join(errs...)
-}
-
-// throttle reads files no faster than rate.
-type throttle struct {
-	ctx   context.Context
-	rate  int64
-	began time.Time
-	read  int64
-}
-
-func (t *throttle) hash(path string) (sum record.Hash, n int64, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return sum, 0, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	buf := make([]byte, 1<<20)
-	for {
-		k, err := f.Read(buf)
-		h.Write(buf[:k])
-		n += int64(k)
-		t.read += int64(k)
-		if err == io.EOF {
-			return record.Hash(h.Sum(nil)), n, nil
-		} else if err != nil {
-			return sum, n, err
-		}
-		if err := t.wait(); err != nil {
-			return sum, n, err
-		}
-	}
-}
-
-func (t *throttle) wait() error {
-	if t.rate == 0 {
-		return t.ctx.Err()
-	}
-	ahead := time.Duration(float64(t.read)/float64(t.rate)*float64(time.Second)) - time.Since(t.began)
-	if ahead < 10*time.Millisecond {
-		return t.ctx.Err()
-	}
-	select {
-	case <-t.ctx.Done():
-		return t.ctx.Err()
-	case <-time.After(ahead):
-		return nil
-	}
 }

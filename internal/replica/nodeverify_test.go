@@ -231,3 +231,48 @@ func TestReadingBackIsNoFasterThanItMay(t *testing.T) {
 		t.Errorf("4 MiB at 8 MiB/s took %v", took)
 	}
 }
+
+// TestJournalAndLogAreComparedWithWhatTheyBeganWith, however much they grew since;
+// what differs is an alarm at the node and is not asked for.
+func TestJournalAndLogAreComparedWithWhatTheyBeganWith(t *testing.T) {
+	p, v, _ := shipped(t)
+	if _, err := p.log.Append(t.Context(), someEvent, someEvent); err != nil {
+		t.Fatal(err)
+	}
+	p.until("the log is there", 10*time.Second, func(st Status) bool { return caughtUp(st) && st.Checkpoint == 2 })
+	grow := func() {
+		t.Helper()
+		p.say("more", 1000)
+		if _, err := p.log.Append(t.Context(), someEvent); err != nil {
+			t.Fatal(err)
+		}
+		p.until("it grew", 10*time.Second, func(st Status) bool { return caughtUp(st) && st.Checkpoint == p.log.Size() })
+	}
+	for range 2 {
+		if err := v.verify(t.Context(), 0); err != nil || len(v.verified.Damaged) > 0 || len(v.verified.Grown) < 2 {
+			t.Fatalf("%+v %v", v.verified, err)
+		}
+		grow()
+	}
+	last := ""
+	for name, n := range v.state().Journal {
+		if n > 1000 {
+			last = name
+		}
+	}
+	flip(t, filepath.Join(v.dir, "journal", last))
+	b, err := os.ReadFile(v.entriesPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[10] ^= 1
+	if err := os.WriteFile(v.entriesPath(), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.verify(t.Context(), 0); err != nil || len(v.verified.Damaged) != 2 {
+		t.Errorf("%+v %v", v.verified.Damaged, err)
+	}
+	if st := v.state(); len(st.Damaged) > 0 {
+		t.Errorf("the appliance is asked for %v", st.Damaged)
+	}
+}
