@@ -235,7 +235,8 @@ func export(o *options) *cobra.Command {
 }
 
 func offsite(o *options) *cobra.Command {
-	c := &cobra.Command{Use: "offsite", Short: "The off-site copy"}
+	c := &cobra.Command{Use: "offsite", Short: "The off-site copy, and the second witness of the audit log"}
+	c.AddCommand(offsiteStatus(o), witnessCmd(o))
 	c.AddCommand(&cobra.Command{Use: "wait", Short: "Wait until the node holds everything there is now", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		return ask(o, cmd, "caught-up", nil, nil)
 	}})

@@ -80,6 +80,12 @@ func placeAdd(o *options) *cobra.Command {
 	f.IntVar(&lock.Days, "lock-days", 0, "s3: object lock: for so many days nobody with the access key can delete what was written; extended while it is needed")
 	f.BoolVar(&lock.Strict, "lock-compliance", false, "s3: COMPLIANCE in place of GOVERNANCE: nobody lifts the lock before its date, not even the owner of the account")
 	f.StringVar(&price, "price", "", "what a GB costs there a month, as 0.18 (MOP) or \"0.023 USD\"; the console shows what that comes to")
+	transferFlags(f, &to)
+	return c
+}
+
+// transferFlags are the flags that say where bytes lie and what lets them leave.
+func transferFlags(f *pflag.FlagSet, to *appliance.Transfer) {
 	f.StringVar(&to.Country, "country", "MO", "where the bytes lie; outside Macau all of the following is needed")
 	f.StringVar(&to.Basis, "basis", "", "what lets them leave: consent, authorisation, or contract for the mainland")
 	f.StringVar(&to.City, "city", "", "mainland: a city of the Greater Bay Area, as zhuhai")
@@ -87,7 +93,6 @@ func placeAdd(o *options) *cobra.Command {
 	f.StringVar(&to.Filed, "filed", "", "day of the filing, as 2026-11-29")
 	f.StringVar(&to.Until, "until", "", "last day on which it holds")
 	f.StringVar(&to.Reviewer, "reviewer", "", "who looked at it")
-	return c
 }
 
 func placeList(o *options) *cobra.Command {

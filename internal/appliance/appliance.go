@@ -76,10 +76,11 @@ type Appliance struct {
 	mu       sync.Mutex // guards below
 	client   *dingtalk.Client
 	sender   *replica.Sender
+	witness  *replica.Witness // the second one, nil without
 	places   []*placeRun
 	stop     context.CancelFunc // ends the sender's run
 	states   map[string]consentState
-	refusals map[watch.Cause]time.Time // when the node's last was raised
+	refusals map[refusal]time.Time // when it was raised last
 	root     keys.Root
 	next     keys.Root // a rotation's that did not come to its end
 	rotated  bool      // the archive's lock opens with next
@@ -88,6 +89,8 @@ type Appliance struct {
 	kitRoot  keys.Root    // what they are shares of
 	print    string       // fingerprint of the console certificate
 	certEnds time.Time
+
+	stopWitness context.CancelFunc // ends the second witness's run
 
 	sendersCtx context.Context // lives as long as Run
 	works      sync.WaitGroup  // on storage places, for the console
@@ -138,6 +141,9 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 		return nil, err
 	}
 	if err := a.openSender(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.openWitness(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.openPlaces(ctx); err != nil {

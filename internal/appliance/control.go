@@ -47,7 +47,7 @@ func (a *Appliance) serveControl(ctx context.Context, ln net.Listener) error {
 		"POST /setup-code": a.ctlSetupCode, "POST /status": a.ctlStatus, "POST /fold": a.ctlFold, "POST /verify": a.ctlVerify, "POST /backup": a.ctlBackup,
 		"POST /search": a.ctlSearch, "POST /export": a.ctlExport, "POST /caught-up": a.ctlCaughtUp, "POST /proof": a.ctlProof, "POST /audit-package": a.ctlAuditPackage,
 		"POST /places": a.ctlPlaces, "POST /place-add": a.ctlPlaceAdd, "POST /place-verify": a.ctlPlaceVerify, "POST /place-retire": a.ctlPlaceRetire,
-		"POST /unlock": a.ctlUnlock, "POST /merge": a.ctlMerge, "POST /seed": a.ctlSeed, "POST /support": a.ctlSupport,
+		"POST /unlock": a.ctlUnlock, "POST /merge": a.ctlMerge, "POST /seed": a.ctlSeed, "POST /offsite": a.ctlOffsite, "POST /witness-add": a.ctlWitnessAdd, "POST /witness-remove": a.ctlWitnessRemove, "POST /support": a.ctlSupport,
 	} {
 		m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			v, err := h(r)
@@ -79,6 +79,9 @@ func Words(err error) string {
 	}
 	return err.Error()
 }
+
+// Message is a message of the catalogs as the command line prints it.
+func Message(id string) string { return (&i18n.Error{ID: id}).Text(i18n.EN) }
 
 // wayOut says what to do when the service may not write where it was asked to:
 // its unit closes it in, so that also root's wish is refused.

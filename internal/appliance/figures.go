@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"farol/internal/audit"
 	"farol/internal/backup"
 	"farol/internal/dingtalk"
 	"farol/internal/growth"
@@ -138,7 +139,7 @@ func (m *metrics) readOffsite(l look) error {
 		l.put(figDiskFree, float64(st.DiskFree), "node")
 		l.put(figDiskSize, float64(st.DiskSize), "node")
 	}
-	return l.whenWritten(figWitnessedAt, filepath.Join(m.a.logDir(), "checkpoint.cosigned"))
+	return l.whenWritten(figWitnessedAt, filepath.Join(m.a.logDir(), audit.NodeWitness.File()))
 }
 
 // whenWritten puts when a file was written last; one that is not there was not.

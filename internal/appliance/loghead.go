@@ -2,10 +2,7 @@ package appliance
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -25,7 +22,7 @@ import (
 const headsKept = 100
 
 // logHeads are the checkpoints that the log must extend: those kept here, and the
-// last one that the node signed too.
+// last one that each witness signed too.
 func (a *Appliance) logHeads(ctx context.Context, v note.Verifier) (heads []tlog.Tree, err error) {
 	err = a.control.View(ctx, func(tx *db.Tx) error {
 		rows, err := tx.QueryContext(ctx, "SELECT note FROM log_head WHERE origin=? ORDER BY size", v.Name())
@@ -47,16 +44,29 @@ func (a *Appliance) logHeads(ctx context.Context, v note.Verifier) (heads []tlog
 	if err != nil {
 		return nil, fmt.Errorf("read the kept checkpoints of the log: %w", err)
 	}
-	b, err := os.ReadFile(filepath.Join(a.logDir(), "checkpoint.cosigned"))
-	if errors.Is(err, os.ErrNotExist) {
-		return heads, nil
-	} else if err != nil {
-		return nil, fmt.Errorf("read the cosigned checkpoint: %w", err)
-	}
-	if t, err := audit.OpenCheckpoint(b, v); err == nil {
-		heads = append(heads, t)
+	for _, w := range audit.Witnesses {
+		t, err := audit.CosignedTree(a.logDir(), w, v)
+		if err != nil {
+			return nil, err
+		}
+		if t.N > 0 {
+			heads = append(heads, t)
+		}
 	}
 	return heads, nil
+}
+
+// signedFor is the witness whose newest checkpoint in dir a log that has only so
+// many entries as were signed misses, "" when none signed that far: the one that
+// remembers most of what differs. Of two that signed the same the node is named.
+func signedFor(dir string, v note.Verifier, from int64) (by audit.Witness) {
+	var most int64
+	for _, w := range audit.Witnesses {
+		if t, err := audit.CosignedTree(dir, w, v); err == nil && t.N > max(from, most) {
+			by, most = w, t.N
+		}
+	}
+	return by
 }
 
 // keepHead keeps the newest checkpoint when the log has grown since the last.

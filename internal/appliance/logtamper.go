@@ -144,6 +144,7 @@ func (a *Appliance) renewLog(ctx context.Context, heads []tlog.Tree) error {
 	if found.Head.N == 0 && len(heads) > 0 {
 		found.Head = heads[len(heads)-1]
 	}
+	by := signedFor(a.logDir(), a.logVerify, found.To)
 	at := time.Now().UTC().Format("20060102T150405.000")
 	kept := a.logDir() + ".tampered-" + at
 	if err := os.Rename(a.logDir(), kept); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -162,9 +163,9 @@ func (a *Appliance) renewLog(ctx context.Context, heads []tlog.Tree) error {
 	if err := a.openLog(nil); err != nil {
 		return err
 	}
-	a.log.ErrorContext(ctx, "the audit log was tampered with: it is kept as it was, a new one begins", "kept", filepath.Base(kept), "how", found.Why, "from", found.From, "to", found.To, "entries", found.Head.N)
+	a.log.ErrorContext(ctx, "the audit log was tampered with: it is kept as it was, a new one begins", "kept", filepath.Base(kept), "how", found.Why, "from", found.From, "to", found.To, "entries", found.Head.N, "witness", by)
 	_, err = a.audit.Append(ctx, audit.Event{Actor: "system", Operation: "audit.tamper", Object: "audit", Hash: fmt.Sprintf("%x", found.Head.Hash[:]), Outcome: "failed",
-		Detail: map[string]string{"what": found.Why, "old_size": strconv.FormatInt(found.Head.N, 10), "old_root": found.Head.Hash.String(), "from": strconv.FormatInt(found.From, 10), "to": strconv.FormatInt(found.To, 10)}})
+		Detail: map[string]string{"what": found.Why, "old_size": strconv.FormatInt(found.Head.N, 10), "old_root": found.Head.Hash.String(), "from": strconv.FormatInt(found.From, 10), "to": strconv.FormatInt(found.To, 10), "witness": string(by)}})
 	if err != nil {
 		return fmt.Errorf("enter what became of the log before: %w", err)
 	}
@@ -201,7 +202,7 @@ func (a *Appliance) tellTampered(ctx context.Context) error {
 	if _, err := fmt.Sscan(e.Detail["from"], &from); err != nil {
 		return nil
 	}
-	return a.watch.Raise(ctx, watch.Finding{Cause: watch.LogTamper, Seen: max(size-from, 1), Held: size})
+	return a.watch.Raise(ctx, watch.Finding{Cause: watch.LogTamper, Seen: max(size-from, 1), Held: size, Witness: audit.Witness(e.Detail["witness"])})
 }
 
 // afterRecovery takes the size of a log that came home as what was known of it.
@@ -296,10 +297,13 @@ func (a *Appliance) checkLog(ctx context.Context, full bool) (err error) {
 			return err
 		}
 	}
-	if s := a.currentSender(); s != nil && errors.Is(s.Status().Err, replica.ErrRolledBack) {
-		// The node holds another log than this one. Which of the two is right, a
+	for w, said := range a.witnessErrs() {
+		if !errors.Is(said, replica.ErrRolledBack) {
+			continue
+		}
+		// That node holds another log than this one. Which of the two is right, a
 		// person finds out: the alarm names it and nothing is thrown away.
-		if err := a.watch.Raise(ctx, watch.Finding{Cause: watch.LogTamper, Seen: 1, Held: a.audit.Size()}); err != nil {
+		if err := a.watch.Raise(ctx, watch.Finding{Cause: watch.LogTamper, Seen: 1, Held: a.audit.Size(), Witness: w}); err != nil {
 			return err
 		}
 	}

@@ -134,27 +134,34 @@ func stateDiffers(path string, was os.FileInfo) (string, error) {
 // refusedAgain is how long the same refusal of the node is no new alarm.
 const refusedAgain = 24 * time.Hour
 
-// refused opens an alarm about what the node does not take: it holds other bytes
+// refusal is what a node or the second witness does not take.
+type refusal struct {
+	by    audit.Witness
+	cause watch.Cause
+}
+
+// refused opens an alarm about what a node does not take: it holds other bytes
 // than this appliance sends, or another log, or has no room.
-func (a *Appliance) refused(ctx context.Context, err error) {
-	f := watch.Finding{Cause: watch.Refused, Seen: 1}
+func (a *Appliance) refused(ctx context.Context, by audit.Witness, err error) {
+	f := watch.Finding{Cause: watch.Refused, Seen: 1, Witness: by}
 	if errors.Is(err, replica.ErrRolledBack) {
-		f = watch.Finding{Cause: watch.LogTamper, Seen: 1, Held: a.audit.Size()}
+		f = watch.Finding{Cause: watch.LogTamper, Seen: 1, Held: a.audit.Size(), Witness: by}
 	}
+	what := refusal{by, f.Cause}
 	a.mu.Lock()
 	if a.refusals == nil {
-		a.refusals = map[watch.Cause]time.Time{}
+		a.refusals = map[refusal]time.Time{}
 	}
-	known := time.Since(a.refusals[f.Cause]) < refusedAgain
+	known := time.Since(a.refusals[what]) < refusedAgain
 	a.mu.Unlock()
 	if known {
 		return
 	}
 	if err := a.watch.Raise(ctx, f); err != nil {
-		a.log.ErrorContext(ctx, "the node's refusal has no alarm", "err", err)
+		a.log.ErrorContext(ctx, "a refusal has no alarm", "by", by, "err", err)
 		return
 	}
 	a.mu.Lock()
-	a.refusals[f.Cause] = time.Now()
+	a.refusals[what] = time.Now()
 	a.mu.Unlock()
 }

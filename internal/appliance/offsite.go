@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -44,7 +43,7 @@ func (a *Appliance) setSender(ctx context.Context, p replica.Peer) error {
 	s.SetLimit(replica.Limit(limit))
 	s.SetTransfer(transfer)
 	s.OnSuperseded(a.superseded)
-	s.OnRefused(a.refused)
+	s.OnRefused(func(ctx context.Context, err error) { a.refused(ctx, audit.NodeWitness, err) })
 	s.OnBranch(func(ctx context.Context, files int) {
 		_, err := a.audit.Append(ctx, audit.Event{Actor: "system", Operation: "replication.failover", Object: "node", Outcome: "ok", Detail: map[string]string{"what": "earlier moment", "files": strconv.Itoa(files)}})
 		if err != nil {
@@ -70,6 +69,9 @@ func (a *Appliance) LimitOffsite(ctx context.Context, l settings.OffsiteLimit) e
 	}
 	if s := a.currentSender(); s != nil {
 		s.SetLimit(replica.Limit(l))
+	}
+	if w := a.currentWitness(); w != nil {
+		w.SetLimit(replica.Limit(l))
 	}
 	return nil
 }
@@ -163,17 +165,15 @@ func (a *Appliance) runSender() {
 
 // Enrol makes this appliance known to an off-site node.
 func (a *Appliance) Enrol(ctx context.Context, address, code string) error {
+	var witness replica.Peer
+	if _, err := a.settings.GetJSON(ctx, settings.WitnessID, &witness); err != nil {
+		return err
+	}
 	a.haltSender() // its certificate ends here, which it would take for a take-over
-	p, _, err := replica.Enrol(ctx, address, code, replica.Enrolment{Archive: a.archive.ID(), Epoch: a.archive.Epoch(), LogKey: a.logKey})
+	p, _, err := replica.Enrol(ctx, address, code, replica.Enrolment{Archive: a.archive.ID(), Epoch: a.archive.Epoch(), LogKey: a.logKey, Other: witness.NodeCert})
 	if err != nil {
 		a.runSender()
-		for id, target := range map[string]error{"offsite.superseded": replica.ErrSuperseded, "offsite.takingover": replica.ErrTakingOver, "offsite.code": replica.ErrCode, "offsite.impostor": replica.ErrImpostor, "offsite.conflict": replica.ErrConflict, "offsite.unreachable": replica.ErrNode,
-			"offsite.old": replica.ErrTooOld, "offsite.node.old": replica.ErrNodeTooOld} {
-			if errors.Is(err, target) {
-				return &i18n.Error{ID: id, Err: err}
-			}
-		}
-		return &i18n.Error{ID: "problem.other", Err: err}
+		return notEnrolled(err)
 	}
 	b, err := json.Marshal(p)
 	if err != nil {
@@ -189,6 +189,17 @@ func (a *Appliance) Enrol(ctx context.Context, address, code string) error {
 	a.runSender()
 	_, err = a.audit.Append(ctx, audit.Event{Actor: "system", Operation: "node.enrol", Object: "node", Outcome: "ok"})
 	return err
+}
+
+// notEnrolled says why a node was not enrolled with.
+func notEnrolled(err error) error {
+	for id, target := range map[string]error{"offsite.superseded": replica.ErrSuperseded, "offsite.takingover": replica.ErrTakingOver, "offsite.code": replica.ErrCode, "offsite.impostor": replica.ErrImpostor, "offsite.conflict": replica.ErrConflict, "offsite.unreachable": replica.ErrNode,
+		"offsite.old": replica.ErrTooOld, "offsite.node.old": replica.ErrNodeTooOld, "witness.same": replica.ErrSameNode} {
+		if errors.Is(err, target) {
+			return &i18n.Error{ID: id, Err: err}
+		}
+	}
+	return &i18n.Error{ID: "problem.other", Err: err}
 }
 
 // superseded ends writing: another appliance has taken over, and what this one
@@ -214,28 +225,27 @@ func (a *Appliance) Offsite(ctx context.Context) web.Offsite {
 	if s == nil {
 		return web.Offsite{Superseded: a.archive.Frozen()}
 	}
-	address, err := a.settings.Get(ctx, settings.OffsiteURL)
-	if err != nil {
-		address = ""
-	}
-	if u, err := url.Parse(address); err == nil && u.Host != "" {
-		address = u.Host
-	}
 	st := s.Status()
-	o := web.Offsite{Set: true, Connected: st.Connected, Address: address, Lag: st.Lag, BehindBytes: st.Behind, LastAck: st.LastAck, CheckpointSize: st.Checkpoint, Verified: st.Verified, VerifiedFiles: st.VerifiedFiles, Damaged: st.Damaged, SlowKbit: st.SlowKbit, SlowUntil: st.SlowUntil}
-	if st.Err != nil {
-		o.Problem = "offsite.unreachable"
-		for id, target := range map[string]error{"offsite.superseded": replica.ErrSuperseded, "offsite.takingover": replica.ErrTakingOver, "offsite.stranger": replica.ErrStranger, "offsite.impostor": replica.ErrImpostor, "offsite.rolledback": replica.ErrRolledBack, "offsite.full": replica.ErrNodeFull, "offsite.conflict": replica.ErrConflict, "offsite.gate": replica.ErrGate,
-			"offsite.quota": replica.ErrQuota, "offsite.old": replica.ErrTooOld, "offsite.node.old": replica.ErrNodeTooOld} {
-			if errors.Is(st.Err, target) {
-				o.Problem = id
-			}
-		}
-	}
+	o := web.Offsite{Set: true, Connected: st.Connected, Address: a.peerAddress(ctx, settings.OffsiteURL), Problem: nodeProblem(st.Err), Lag: st.Lag, BehindBytes: st.Behind, LastAck: st.LastAck, CheckpointSize: st.Checkpoint, Verified: st.Verified, VerifiedFiles: st.VerifiedFiles, Damaged: st.Damaged, SlowKbit: st.SlowKbit, SlowUntil: st.SlowUntil}
 	if a.archive.Frozen() { // whether or not the node answers
 		o.Superseded, o.Problem = true, "offsite.superseded"
 	}
 	return o
+}
+
+// nodeProblem is the message that says why nothing is sent to a node, "" when
+// something is.
+func nodeProblem(err error) string {
+	if err == nil {
+		return ""
+	}
+	for id, target := range map[string]error{"offsite.superseded": replica.ErrSuperseded, "offsite.takingover": replica.ErrTakingOver, "offsite.stranger": replica.ErrStranger, "offsite.impostor": replica.ErrImpostor, "offsite.rolledback": replica.ErrRolledBack, "offsite.full": replica.ErrNodeFull, "offsite.conflict": replica.ErrConflict, "offsite.gate": replica.ErrGate,
+		"offsite.quota": replica.ErrQuota, "offsite.old": replica.ErrTooOld, "offsite.node.old": replica.ErrNodeTooOld} {
+		if errors.Is(err, target) {
+			return id
+		}
+	}
+	return "offsite.unreachable"
 }
 
 // final are the reasons for which the node takes nothing until a person has

@@ -225,14 +225,15 @@ func vouched(ctx context.Context, d *db.DB, ring *keys.Ring, p Promotion) (auth.
 }
 
 // detach takes away what belongs to the former appliance alone: its identity at
-// the node, and the further copies, which it may still write to.
+// the node and at the second witness, and the further copies, which it may still
+// write to.
 func detach(ctx context.Context, set *settings.Settings, t takeOver) error {
 	b, err := json.Marshal(t)
 	if err != nil {
 		return err
 	}
-	return set.SetAll(ctx, map[string]string{settings.OffsiteURL: "", placesFacts: "", tookOver: string(b), settings.Superseded: ""},
-		map[string]string{settings.OffsiteID: "", placesSetting: ""})
+	return set.SetAll(ctx, map[string]string{settings.OffsiteURL: "", settings.WitnessURL: "", placesFacts: "", tookOver: string(b), settings.Superseded: ""},
+		map[string]string{settings.OffsiteID: "", settings.WitnessID: "", placesSetting: ""})
 }
 
 // tryOut opens a rehearsed appliance, counts what can be found and reads the

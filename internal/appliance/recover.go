@@ -17,6 +17,7 @@ import (
 	"farol/internal/keys"
 	"farol/internal/record"
 	"farol/internal/replica"
+	"farol/internal/settings"
 )
 
 // Recovery is what `farol recover` needs.
@@ -93,7 +94,12 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 	if err != nil {
 		return err
 	}
-	if _, err := establish(ctx, cfg, root, fetch, epoch, log, nil, nil); err != nil {
+	// The machine that is lost may be found: two must not speak to the second witness
+	// as one, and a person shows its code again.
+	alone := func(d *db.DB, ring *keys.Ring, _ uint32) error {
+		return dropWitness(ctx, settings.New(d, ring.Box(keys.LabelControl)))
+	}
+	if _, err := establish(ctx, cfg, root, fetch, epoch, log, alone, nil); err != nil {
 		return err
 	}
 	return os.RemoveAll(fetch)

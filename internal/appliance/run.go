@@ -48,6 +48,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	a.sendersCtx = ctx
 	a.mu.Unlock()
 	a.runSender()
+	a.runWitness()
 	a.runPlaces()
 	g.Go(func() error { return a.engine.Run(ctx) })
 	g.Go(func() error { return a.archive.Run(ctx) })

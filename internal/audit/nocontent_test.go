@@ -19,7 +19,7 @@ var detailKeys = map[string]string{
 	"entries": "count", "files": "count", "healed": "count", "held": "count", "items": "count", "listed": "count", "missing": "count", "records": "count", "rows": "count", "seconds": "count",
 	"seen": "count", "usual": "count", "locks": "count", "needed": "count", "opened": "count", "shares": "count, or numbers of shares", "began_seq": "commit number", "seq": "commit number", "point_time": "time",
 	"cause": "word of a fixed list", "kind": "word of a fixed list", "kinds": "words of a fixed list", "mode": "word of a fixed list", "rule": "word of a fixed list", "step": "word of a fixed list",
-	"what": "word of a fixed list", "when": "word of a fixed list", "by": "word of a fixed list, or an account", "paused": "yes or no", "lock_days": "number of days", "lock_strict": "yes or no", "country": "code", "filing": "reference of a filing", "filed": "day", "until": "day",
+	"what": "word of a fixed list", "witness": "word of a fixed list", "when": "word of a fixed list", "by": "word of a fixed list, or an account", "paused": "yes or no", "lock_days": "number of days", "lock_strict": "yes or no", "country": "code", "filing": "reference of a filing", "filed": "day", "until": "day",
 	"four_eyes": "word of a fixed list", "matter": "number of a matter", "basis": "word of a fixed list", "role": "word of a fixed list", "why": "word of a fixed list", "realms": "bits", "password": "yes or no", "first": "word of a fixed list", "factor": "word of a fixed list", "withdrawn": "yes or no",
 	"before": "rules in numbers", "after": "rules in numbers", "depts": "numbers", "reason_sha256": "hash",
 	// references, which the lookup finds (refs.go)

@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -46,7 +44,7 @@ var packed = map[string]string{"verifier/main.go": "main.go", "verifier/go.mod":
 // WritePackage writes the entries of a period as a zip that an outsider checks
 // alone: entries with salt and way to the root, the signed checkpoint, the first
 // checkpoint of the period with the proof that the log grew from it unchanged,
-// what a witness signed, and the program that checks. Entries
+// what each witness signed, and the program that checks. Entries
 // are read one by one: a period of any length takes the same
 // memory. It returns [ErrEmptyPeriod].
 func (l *Log) WritePackage(ctx context.Context, w io.Writer, from, to time.Time) (*Package, error) {
@@ -63,14 +61,11 @@ func (l *Log) WritePackage(ctx context.Context, w io.Writer, from, to time.Time)
 	}
 	p := &Package{Format: PackageFormat, Made: now, From: from.UTC(), To: to.UTC(), First: first, End: end, Size: tree.N, Origin: l.signer.Name(), Files: map[string]string{}}
 	z := &packer{zip: zip.NewWriter(w), made: now, p: p}
-	text := func(name string, b []byte) error {
-		return z.file(name, func(w io.Writer) error { _, err := w.Write(b); return err })
-	}
 	err = z.file("entries.ndjson", func(w io.Writer) error { return l.writeEntries(ctx, w, p) })
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(text("checkpoint", signed), text("log-key.txt", []byte(l.key+"\n")), l.grewFrom(z, tree, first+1, nil)); err != nil {
+	if err := errors.Join(z.text("checkpoint", signed), z.text("log-key.txt", []byte(l.key+"\n")), l.grewFrom(z, tree, first+1, nil, "checkpoint.first", "consistency.json")); err != nil {
 		return nil, err
 	}
 	if err := l.packCosigned(z, tree); err != nil {
@@ -81,7 +76,7 @@ func (l *Log) WritePackage(ctx context.Context, w io.Writer, from, to time.Time)
 		if err != nil {
 			return nil, fmt.Errorf("pack %s: %w", name, err)
 		}
-		if err := text(name, b); err != nil {
+		if err := z.text(name, b); err != nil {
 			return nil, err
 		}
 	}
@@ -89,7 +84,7 @@ func (l *Log) WritePackage(ctx context.Context, w io.Writer, from, to time.Time)
 	if err != nil {
 		return nil, fmt.Errorf("write the manifest: %w", err)
 	}
-	if err := z.file("manifest.json", func(w io.Writer) error { _, err := w.Write(b); return err }); err != nil {
+	if err := z.text("manifest.json", b); err != nil {
 		return nil, err
 	}
 	if err := z.zip.Close(); err != nil {
@@ -119,6 +114,10 @@ func (z *packer) file(name string, write func(io.Writer) error) error {
 	return nil
 }
 
+func (z *packer) text(name string, b []byte) error {
+	return z.file(name, func(w io.Writer) error { _, err := w.Write(b); return err })
+}
+
 // writeEntries writes one proof a line. All lead to the checkpoint of p.Size,
 // which stands in a file of its own.
 func (l *Log) writeEntries(ctx context.Context, w io.Writer, p *Package) error {
@@ -144,16 +143,12 @@ func (l *Log) writeEntries(ctx context.Context, w io.Writer, p *Package) error {
 	return nil
 }
 
-// grewFrom packs the checkpoint of an earlier size, signed by a witness too when
-// cosigned is given, and the proof that the tree extends it.
-func (l *Log) grewFrom(z *packer, tree tlog.Tree, size int64, cosigned []byte) error {
-	name, proofName, signed := "checkpoint.first", "consistency.json", cosigned
-	if cosigned != nil {
-		name, proofName = "checkpoint.cosigned", "consistency.cosigned.json"
-	}
+// grewFrom packs the checkpoint of an earlier size under a name, and the proof that
+// the tree extends it under another. Without signed it is the one of that size.
+func (l *Log) grewFrom(z *packer, tree tlog.Tree, size int64, signed []byte, name, proofName string) error {
 	l.mu.RLock()
 	path, err := tlog.ProveTree(tree.N, size, l)
-	if err == nil && cosigned == nil {
+	if err == nil && signed == nil {
 		signed, err = l.checkpointAt(size)
 	}
 	l.mu.RUnlock()
@@ -164,10 +159,7 @@ func (l *Log) grewFrom(z *packer, tree tlog.Tree, size int64, cosigned []byte) e
 	if err != nil {
 		return err
 	}
-	write := func(b []byte) func(io.Writer) error {
-		return func(w io.Writer) error { _, err := w.Write(b); return err }
-	}
-	return errors.Join(z.file(name, write(signed)), z.file(proofName, write(b)))
+	return errors.Join(z.text(name, signed), z.text(proofName, b))
 }
 
 // CheckpointAt is the checkpoint of an earlier size, as it was signed then. It
@@ -189,19 +181,4 @@ func (l *Log) checkpointAt(size int64) ([]byte, error) {
 		return nil, err
 	}
 	return note.Sign(&note.Note{Text: checkpointText(l.signer.Name(), tlog.Tree{N: size, Hash: h})}, l.signer)
-}
-
-// packCosigned packs what the witness signed last, when it is of this tree.
-func (l *Log) packCosigned(z *packer, tree tlog.Tree) error {
-	b, err := os.ReadFile(filepath.Join(l.dir, "checkpoint.cosigned"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return fmt.Errorf("read the cosigned checkpoint: %w", err)
-	}
-	was, err := OpenCheckpoint(b, l.verify)
-	if err != nil || was.N == 0 || was.N > tree.N {
-		return nil // newer than what is packed, or of no use: the package is whole without
-	}
-	return l.grewFrom(z, tree, was.N, b)
 }

@@ -37,19 +37,12 @@ func TestARegulatorChecksAPackageAlone(t *testing.T) {
 	if _, err := l.Expire(t.Context(), rules(t)); err != nil {
 		t.Fatal(err)
 	}
-	// A witness signs what there is, then the log grows on.
-	ws, _, wkey := testKeys(t)
-	n, err := note.Open(l.Checkpoint(), note.VerifierList(a.opt.Verify))
-	if err != nil {
+	// A witness signs what there is, a second one later, then the log grows on.
+	wkey := witnessed(t, l, a.opt.Verify, NodeWitness)
+	if _, err := l.Append(t.Context(), agedKinds[0]); err != nil {
 		t.Fatal(err)
 	}
-	cosigned, err := note.Sign(n, ws)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Cosigned(cosigned); err != nil {
-		t.Fatal(err)
-	}
+	wkey2 := witnessed(t, l, a.opt.Verify, SecondWitness)
 	if _, err := l.Append(t.Context(), agedKinds...); err != nil {
 		t.Fatal(err)
 	}
@@ -69,13 +62,16 @@ func TestARegulatorChecksAPackageAlone(t *testing.T) {
 	}
 	fresh := func() string { return unpack(t, zipped.Bytes()) }
 	dir := fresh()
-	for _, name := range []string{"README.zh-Hant.md", "README.pt.md", "README.en.md", "verifier/main.go", "verifier/go.mod", "verifier/go.sum", "log-key.txt"} {
+	for _, name := range []string{"README.zh-Hant.md", "README.pt.md", "README.en.md", "verifier/main.go", "verifier/go.mod", "verifier/go.sum", "log-key.txt", "witness-key.txt", "witness-key.2.txt"} {
 		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || len(b) == 0 || p.Files[name] == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if ok, words := outside(t, "-key", filepath.Join(dir, "log-key.txt"), "-witness", wkey, "package", dir); !ok || !strings.Contains(words, "none left out") {
-		t.Fatalf("an honest package: %s", words)
+	for _, keys := range [][]string{{}, {"-witness", wkey}, {"-witness", wkey2}, {"-witness", wkey, "-witness", wkey2}, {"-witness", filepath.Join(dir, "witness-key.2.txt"), "-witness", filepath.Join(dir, "witness-key.txt")}} {
+		args := append(append([]string{"-key", filepath.Join(dir, "log-key.txt")}, keys...), "package", dir)
+		if ok, words := outside(t, args...); !ok || !strings.Contains(words, "none left out") {
+			t.Fatalf("an honest package, asked with %q: %s", keys, words)
+		}
 	}
 	change := func(name string, fn func([]byte) []byte, alsoManifest bool) string {
 		dir := fresh()
@@ -122,8 +118,10 @@ func TestARegulatorChecksAPackageAlone(t *testing.T) {
 			l[len(l)-2] = append(l[len(l)-2], '\n')
 			return bytes.Join(l, nil)
 		}, true),
-		"another first checkpoint": change("checkpoint.first", func([]byte) []byte { return l.Checkpoint() }, true),
-		"a hash of the growth":     change("consistency.json", func(b []byte) []byte { return []byte("[]") }, true),
+		"another first checkpoint":                     change("checkpoint.first", func([]byte) []byte { return l.Checkpoint() }, true),
+		"a hash of the growth":                         change("consistency.json", func(b []byte) []byte { return []byte("[]") }, true),
+		"a growth from what the node signed":           change("consistency.cosigned.json", func(b []byte) []byte { return []byte("[]") }, true),
+		"a growth from what the second witness signed": change("consistency.cosigned.2.json", func(b []byte) []byte { return []byte("[]") }, true),
 	} {
 		if ok, words := outside(t, "-key", a.key, "package", dir); ok {
 			t.Errorf("%s was accepted: %s", lie, words)
@@ -133,11 +131,63 @@ func TestARegulatorChecksAPackageAlone(t *testing.T) {
 	if ok, _ := outside(t, "-key", other, "package", dir); ok {
 		t.Error("another log's key was accepted")
 	}
-	if ok, _ := outside(t, "-key", a.key, "-witness", other, "package", dir); ok {
-		t.Error("another witness's key was accepted")
+	for _, keys := range [][]string{{"-witness", other}, {"-witness", wkey, "-witness", other}, {"-witness", other, "-witness", wkey2}} {
+		if ok, _ := outside(t, append(append([]string{"-key", a.key}, keys...), "package", dir)...); ok {
+			t.Errorf("another witness's key was accepted: %q", keys)
+		}
+	}
+	for w, name := range map[string]string{wkey: "checkpoint.cosigned", wkey2: "checkpoint.cosigned.2"} { // the log's own signature in its place
+		dir := change(name, func([]byte) []byte { b, _ := l.CheckpointAt(p.First + 1); return b }, true)
+		if ok, _ := outside(t, "-key", a.key, "-witness", w, "package", dir); ok {
+			t.Errorf("%s was accepted without its witness", name)
+		}
 	}
 	if _, err := l.WritePackage(t.Context(), io.Discard, to.AddDate(10, 0, 0), to.AddDate(11, 0, 0)); !errors.Is(err, ErrEmptyPeriod) {
 		t.Errorf("a period without an entry: %v", err)
+	}
+}
+
+// witnessed has what there is signed by a witness of that kind.
+func witnessed(t *testing.T, l *Log, v note.Verifier, w Witness) (key string) {
+	t.Helper()
+	signer, _, key := testKeys(t)
+	n, err := note.Open(l.Checkpoint(), note.VerifierList(v))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cosigned, err := note.Sign(n, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Cosigned(w, key, cosigned); err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// TestOnlyWhatAWitnessSignedIsKeptAsItsWord: a node that answers with anything else
+// would leave a file that looks like a witness and is none.
+func TestOnlyWhatAWitnessSignedIsKeptAsItsWord(t *testing.T) {
+	s, v, _ := testKeys(t)
+	dir := t.TempDir()
+	l := fill(t, dir, s, v, 3)
+	defer l.Close()
+	_, _, key := testKeys(t)
+	if err := l.Cosigned(SecondWitness, key, l.Checkpoint()); err == nil {
+		t.Error("a checkpoint that the witness did not sign was kept")
+	}
+	if got, err := CosignedTree(dir, SecondWitness, v); err != nil || got.N != 0 {
+		t.Errorf("kept %d, %v", got.N, err)
+	}
+	witnessed(t, l, v, NodeWitness)
+	if _, err := l.Append(t.Context(), Event{Operation: "login", Outcome: "ok"}); err != nil {
+		t.Fatal(err)
+	}
+	witnessed(t, l, v, SecondWitness)
+	for w, want := range map[Witness]int64{NodeWitness: 3, SecondWitness: 4} {
+		if got, err := CosignedTree(dir, w, v); err != nil || got.N != want {
+			t.Errorf("of the %s %d is kept, want %d, %v", w, got.N, want, err)
+		}
 	}
 }
 

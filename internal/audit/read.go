@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -231,14 +230,4 @@ func (l *Log) Raw(from, to int64) ([][]byte, error) {
 		out = append(out, b)
 	}
 	return out, nil
-}
-
-// Cosigned keeps a checkpoint that a witness signed too, beside our own.
-func (l *Log) Cosigned(checkpoint []byte) error {
-	if _, err := OpenCheckpoint(checkpoint, l.verify); err != nil {
-		return fmt.Errorf("keep a cosigned checkpoint: %w", err)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return writeFile(filepath.Join(l.dir, "checkpoint.cosigned"), checkpoint)
 }

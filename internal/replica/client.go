@@ -47,6 +47,7 @@ type Enrolment struct {
 	Epoch   uint32 // of the archive: a node that knows a later one refuses
 	LogKey  string // verifier key of the audit log
 	Recover bool   // read back only; the others stay empty
+	Other   string // certificate, PEM, of a node that this one must not be: it keeps one writer for an archive, and would drop the other
 }
 
 // Enrol makes the appliance known to a node by the code the node shows. When
@@ -83,6 +84,9 @@ func Enrol(ctx context.Context, address, code string, as Enrolment) (p Peer, arc
 	if err := c.do(ctx, http.MethodGet, "/v1/state", nil, nil, nil); err != nil && !errors.Is(err, ErrStranger) {
 		return p, nil, err
 	}
+	if other, _ := pem.Decode([]byte(as.Other)); other != nil && bytes.Equal(other.Bytes, node) {
+		return p, nil, ErrSameNode
+	}
 	rq := enrolRequest{Archive: as.Archive, Epoch: as.Epoch, LogKey: as.LogKey, Recover: as.Recover}
 	rq.MAC = mac(code, "appliance", node, cert.Certificate[0], rq.body())
 	b, err := json.Marshal(rq)
@@ -103,9 +107,10 @@ func Enrol(ctx context.Context, address, code string, as Enrolment) (p Peer, arc
 
 // Client talks to the node of a peer.
 type Client struct {
-	http *http.Client
-	base string
-	pace *pace // of what is sent, nil for none
+	http  *http.Client
+	base  string
+	pace  *pace  // of what is sent, nil for none
+	signs string // verifier key of what the node signs
 
 	oldest int          // protocol of a node that is still understood
 	agreed atomic.Int32 // protocol of both, 0 before the node answered
@@ -133,7 +138,7 @@ func NewClient(p Peer) (*Client, error) {
 			return nil
 		}}
 	return &Client{http: &http.Client{Transport: &http.Transport{TLSClientConfig: cfg, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 20 * time.Second}, CheckRedirect: stay},
-		base: p.Address, pace: newPace(time.Now), oldest: oldest}, nil
+		base: p.Address, pace: newPace(time.Now), signs: p.NodeKey, oldest: oldest}, nil
 }
 
 // stay follows no redirect: a node has none, and what is sent is for it alone.

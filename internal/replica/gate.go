@@ -18,18 +18,18 @@ func mayLeave(t record.Transfer, now time.Time) error {
 
 // SetTransfer says where the node lies and what lets the bytes leave for it. It
 // counts at once.
-func (s *Sender) SetTransfer(t record.Transfer) {
-	s.mu.Lock()
-	s.transfer = t
-	s.mu.Unlock()
-	s.Wake()
+func (k *nodeLink) SetTransfer(t record.Transfer) {
+	k.mu.Lock()
+	k.transfer = t
+	k.mu.Unlock()
+	k.Wake()
 }
 
 // gate returns [ErrGate] while nothing may be sent to the node.
-func (s *Sender) gate() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return mayLeave(s.transfer, s.now())
+func (k *nodeLink) gate() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return mayLeave(k.transfer, k.now())
 }
 
 // SetTransfer says where the place lies and what lets the bytes leave for it. It

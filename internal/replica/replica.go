@@ -5,7 +5,8 @@
 //
 // It promises that what the node acknowledged is on its disk, that nothing
 // acknowledged is ever overwritten or shortened there, and that a checkpoint
-// which does not extend the last one is refused.
+// which does not extend the last one is refused. A second node, somebody else's,
+// may witness the log too, and gets that alone.
 //
 // # Design
 //
@@ -46,6 +47,7 @@ var (
 	ErrNodeFull   = errors.New("the node's disk is full: it keeps what it has and takes no more")
 	ErrQuota      = errors.New("the archive has used up its quota on the node: it keeps what it has and takes no more of it")
 	ErrLogAnew    = errors.New("the node begins this appliance's log anew, and keeps the one before: send it from the start")
+	ErrSameNode   = errors.New("this node serves this appliance already: copy and witness are two nodes")
 	ErrNode       = errors.New("the node cannot be reached or answered wrongly")
 	ErrImpostor   = errors.New("the other side does not know the enrolment code: somebody may stand between")
 )

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -23,23 +22,14 @@ import (
 // holds. Make it before the archive opens: [Sender.Appended] is the archive's
 // OnAppend.
 type Sender struct {
-	client *Client
-	logger *slog.Logger
-	now    func() time.Time
-	wake   chan struct{}
-	retry  time.Duration // how long it waits after the first failure
-	many   int64         // from how many bytes behind the node is asked for the names it holds, before anything is sent
+	nodeLink
+	many int64 // from how many bytes behind the node is asked for the names it holds, before anything is sent
 
-	superseded func(context.Context)        // called whenever the node says so
-	refused    func(context.Context, error) // called whenever the node refuses what is sent
-	branched   func(context.Context, int)   // called when the node was told of a branch
-	healed     func(context.Context, int)   // called when files were sent that the node's disk had damaged
-	unmended   map[string]bool              // files of the node's that this archive cannot mend; of Run alone
+	branched func(context.Context, int) // called when the node was told of a branch
+	healed   func(context.Context, int) // called when files were sent that the node's disk had damaged
+	unmended map[string]bool            // files of the node's that this archive cannot mend; of Run alone
 
-	mu       sync.Mutex // guards below
-	queue    []unsent   // journal bytes the node does not have, oldest first
-	status   Status
-	transfer record.Transfer
+	queue []unsent // journal bytes the node does not have, oldest first; guarded by the link's lock
 
 	shipping sync.Mutex // guards a session's State while a journal overtakes a blob
 }
@@ -72,22 +62,14 @@ type Status struct {
 
 // NewSender returns a sender to a peer's node. It starts nothing.
 func NewSender(c *Client, logger *slog.Logger, now func() time.Time) *Sender {
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
-	}
-	if now == nil {
-		now = time.Now
-	}
-	return &Sender{client: c, logger: logger, now: now, wake: make(chan struct{}, 1), retry: time.Second, many: 64 << 20}
+	s := &Sender{many: 64 << 20}
+	s.init(c, audit.NodeWitness, logger, now)
+	return s
 }
 
 // OnSuperseded sets what is done when the node says that another appliance has
 // taken over. Call it before Run; fn may be called again and again.
 func (s *Sender) OnSuperseded(fn func(context.Context)) { s.superseded = fn }
-
-// OnRefused sets what is done when the node refuses what is sent, because it holds
-// other bytes or has no room. Call it before Run; fn may be called again and again.
-func (s *Sender) OnRefused(fn func(context.Context, error)) { s.refused = fn }
 
 // Appended tells of journal bytes that are on the local disk.
 func (s *Sender) Appended(file string, off int64, b []byte) {
@@ -96,14 +78,6 @@ func (s *Sender) Appended(file string, off int64, b []byte) {
 	s.status.Behind += int64(len(b))
 	s.mu.Unlock()
 	s.Wake()
-}
-
-// Wake makes the sender look for something to send now.
-func (s *Sender) Wake() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
 }
 
 // File gives one file of the node's copy, for healing: a name of the put log,
@@ -132,46 +106,10 @@ func (s *Sender) Status() Status {
 	return st
 }
 
-// SetLimit changes how fast it may send, at once.
-func (s *Sender) SetLimit(l Limit) { s.client.pace.set(l) }
-
 // Run ships until ctx ends.
 func (s *Sender) Run(ctx context.Context, a *archive.Archive, l *audit.Log) error {
-	wait := s.retry
 	s.unmended = map[string]bool{}
-	for ctx.Err() == nil {
-		began := s.now()
-		err := s.session(ctx, a, l)
-		s.set(func(st *Status) { st.Connected, st.Err = false, err })
-		if errors.Is(err, ErrSuperseded) && s.superseded != nil {
-			s.superseded(ctx)
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		if s.refused != nil && slices.ContainsFunc(refusals, func(e error) bool { return errors.Is(err, e) }) {
-			s.refused(ctx, err)
-		}
-		if s.Status().LastAck.After(began) { // it worked meanwhile: what fails now is something else
-			wait = s.retry
-		}
-		s.logger.WarnContext(ctx, "the off-site copy waits", "err", err, "again_in", wait)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-		}
-		wait = min(wait*2, 30*s.retry)
-	}
-	return ctx.Err()
-}
-
-// refusals are the node's answers that no waiting mends.
-var refusals = []error{ErrConflict, ErrRolledBack, ErrNodeFull, ErrQuota}
-
-func (s *Sender) set(fn func(*Status)) {
-	s.mu.Lock()
-	fn(&s.status)
-	s.mu.Unlock()
+	return s.run(ctx, func(ctx context.Context) error { return s.session(ctx, a, l) })
 }
 
 // session ships from what the node holds until something fails.
@@ -183,10 +121,7 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 	if st.Fence > a.Epoch() {
 		return fmt.Errorf("epoch %d has taken over from %d: %w", st.Fence, a.Epoch(), ErrSuperseded)
 	}
-	s.set(func(x *Status) {
-		x.Connected, x.Err, x.DiskFree, x.DiskSize, x.Entries, x.Checkpoint = true, nil, st.DiskFree, st.DiskSize, st.Entries, st.Size
-		x.Verified, x.VerifiedFiles, x.Damaged = st.Verified, st.VerifiedFiles, len(st.Damaged)
-	})
+	s.met(st)
 	if err := s.setBack(ctx, a, l, &st); err != nil {
 		return err
 	}
@@ -225,23 +160,12 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 				s.set(func(x *Status) { x.Behind = 0 })
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-s.wake:
-		case <-logged:
-		case <-time.After(10 * time.Second):
-			// the node answers that it is still there, and how full it is
-			again, err := s.client.State(ctx)
-			if err != nil {
-				return err
-			}
-			if err := s.mend(ctx, a, again.Damaged); err != nil {
-				return err
-			}
-			s.set(func(x *Status) {
-				x.DiskFree, x.DiskSize, x.Verified, x.VerifiedFiles, x.Damaged = again.DiskFree, again.DiskSize, again.Verified, again.VerifiedFiles, len(again.Damaged)
-			})
+		damaged, err := s.idle(ctx, logged)
+		if err != nil {
+			return err
+		}
+		if err := s.mend(ctx, a, damaged); err != nil {
+			return err
 		}
 	}
 }
@@ -426,76 +350,6 @@ func (s *Sender) overtake(ctx context.Context, a *archive.Archive, st *State, pu
 		_, err := s.journal(ctx, a, st, put)
 		return err
 	}
-}
-
-// sameLog asks the node to sign again what it signed last, before it is sent any
-// entry. A log that was set back, forked or begun anew is refused here, and adds
-// nothing to what the node holds of the true one.
-func (s *Sender) sameLog(ctx context.Context, l *audit.Log, st *State) error {
-	if size := l.Size(); st.Entries > size || st.Size > size {
-		if size > 0 { // the node refuses it and alarms its people too
-			if _, err := s.client.cosign(ctx, l.Checkpoint(), nil); errors.Is(err, ErrLogAnew) {
-				return err
-			} else if err == nil || !errors.Is(err, ErrRolledBack) {
-				s.logger.WarnContext(ctx, "the node was shown a log that is shorter than what it holds", "err", err)
-			}
-		}
-		return fmt.Errorf("the node holds %d entries, this log has %d: %w", max(st.Entries, st.Size), size, ErrRolledBack)
-	}
-	if st.Size == 0 {
-		return nil
-	}
-	cp, err := l.CheckpointAt(st.Size)
-	if err != nil {
-		return err
-	}
-	_, err = s.client.cosign(ctx, cp, nil)
-	return err
-}
-
-func (s *Sender) log(ctx context.Context, l *audit.Log, st *State) error {
-	size := l.Size()
-	if !st.compared { // what nobody has witnessed may be anybody's: the node compares
-		st.Entries, st.compared = min(st.Entries, max(st.Size, st.Entries-manyEnds/2)), true
-	}
-	if err := s.entries(ctx, l, st, size); err != nil || size == 0 || st.Size >= size {
-		return err
-	}
-	// the log may have grown since its entries were sent: what comes with the
-	// checkpoint is held before the checkpoint is, or the log that comes home one
-	// day would look cut
-	cp, size, proof, err := l.Since(st.Size)
-	if err != nil {
-		return err
-	}
-	if err := s.entries(ctx, l, st, size); err != nil {
-		return err
-	}
-	signed, err := s.client.cosign(ctx, cp, proof)
-	if err != nil {
-		return err
-	}
-	if err := l.Cosigned(signed); err != nil {
-		return err
-	}
-	st.Size = size
-	s.set(func(x *Status) { x.Checkpoint, x.Entries = size, st.Entries })
-	return nil
-}
-
-// entries sends the log's entries up to size.
-func (s *Sender) entries(ctx context.Context, l *audit.Log, st *State, size int64) error {
-	for st.Entries < size {
-		es, err := l.Raw(st.Entries, min(st.Entries+500, size))
-		if err != nil {
-			return err
-		}
-		if err := s.client.entries(ctx, st.Entries, es); err != nil {
-			return err
-		}
-		st.Entries += int64(len(es))
-	}
-	return nil
 }
 
 func (s *Sender) sendBlob(ctx context.Context, at putAt, e archive.PutEntry, b []byte, overtake func() error) error {

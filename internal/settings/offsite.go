@@ -45,6 +45,12 @@ func (s *Settings) OffsiteTransfer(ctx context.Context) (t record.Transfer, err 
 	return t, err
 }
 
+// WitnessTransfer reads the same of the second witness.
+func (s *Settings) WitnessTransfer(ctx context.Context) (t record.Transfer, err error) {
+	_, err = s.GetJSON(ctx, WitnessTransfer, &t)
+	return t, err
+}
+
 // SetOffsiteTransfer keeps it. Whoever sends has to be told.
 func (s *Settings) SetOffsiteTransfer(ctx context.Context, t record.Transfer) error {
 	b, err := json.Marshal(t)

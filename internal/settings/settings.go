@@ -47,6 +47,9 @@ const (
 	OperatorUser     = "tenant.operator.user"
 	OffsiteURL       = "offsite.url"
 	OffsiteID        = "offsite.identity"   // sealed: our certificate and key, the node's certificate
+	WitnessURL       = "witness.url"        // of the second witness
+	WitnessID        = "witness.identity"   // sealed, as the node's
+	WitnessTransfer  = "witness.transfer"   // JSON of record.Transfer: where it lies
 	Superseded       = "offsite.superseded" // RFC 3339 time: another appliance has taken over
 	OffsiteLimited   = "offsite.limit"      // JSON of OffsiteLimit
 	OffsiteTransfer  = "offsite.transfer"   // JSON of record.Transfer: where the node lies

@@ -20,7 +20,8 @@ import (
 type Alarm struct {
 	ID        int64
 	Cause     Cause
-	Kind      record.Kind // "" when of no one kind
+	Kind      record.Kind   // "" when of no one kind
+	Witness   audit.Witness // whose word it is, "" = what this appliance found itself
 	Opened    time.Time
 	Updated   time.Time
 	Began     time.Time
@@ -74,7 +75,7 @@ var (
 )
 
 // raise opens or updates the alarms that findings belong to, one for each
-// cause and kind. The alarm and its entry are written together or not at all.
+// cause, kind and witness. The alarm and its entry are written together or not at all.
 func (w *Watch) raise(ctx context.Context, found []Finding) error {
 	var points []archive.Point
 	var err error
@@ -85,13 +86,14 @@ func (w *Watch) raise(ctx context.Context, found []Finding) error {
 		}
 	}
 	type key struct {
-		cause Cause
-		kind  record.Kind
+		cause   Cause
+		kind    record.Kind
+		witness audit.Witness
 	}
 	groups := map[key][]Finding{}
 	var order []key
 	for _, f := range found {
-		k := key{f.Cause, f.Kind}
+		k := key{f.Cause, f.Kind, f.Witness}
 		if groups[k] == nil {
 			order = append(order, k)
 		}
@@ -118,17 +120,17 @@ func (w *Watch) put(ctx context.Context, tx *db.Tx, fs []Finding, points []archi
 		seq = first(seq, f.Seq)
 	}
 	var id int64
-	err := tx.QueryRowContext(ctx, "UPDATE alarm SET updated=? WHERE cause=? AND kind=? AND closed=0 RETURNING id", w.d.Now().UnixMilli(), string(fs[0].Cause), string(fs[0].Kind)).Scan(&id)
+	err := tx.QueryRowContext(ctx, "UPDATE alarm SET updated=? WHERE cause=? AND kind=? AND witness=? AND closed=0 RETURNING id", w.d.Now().UnixMilli(), string(fs[0].Cause), string(fs[0].Kind), string(fs[0].Witness)).Scan(&id)
 	isNew := errors.Is(err, sql.ErrNoRows)
 	if err != nil && !isNew {
 		return err
 	}
 	if isNew {
-		if id, err = w.open(ctx, tx, fs[0].Cause, fs[0].Kind, seq, points); err != nil {
+		if id, err = w.open(ctx, tx, fs[0], seq, points); err != nil {
 			return err
 		}
 	}
-	a := Alarm{ID: id, Cause: fs[0].Cause, Kind: fs[0].Kind, BeganSeq: seq}
+	a := Alarm{ID: id, Cause: fs[0].Cause, Kind: fs[0].Kind, Witness: fs[0].Witness, BeganSeq: seq}
 	for _, f := range fs {
 		p := Place{f.Dept, f.Container, midnight(w.d.Now()).Format(time.DateOnly), f.Seen, f.Usual, f.Held}
 		a.Places = append(a.Places, p)
@@ -144,16 +146,16 @@ func (w *Watch) put(ctx context.Context, tx *db.Tx, fs []Finding, points []archi
 	seen, usual, held := a.Sums()
 	containers, depts := a.Counts()
 	n := func(v int64) string { return strconv.FormatInt(v, 10) }
-	w.d.Log.WarnContext(ctx, "an alarm is open", "alarm", id, "cause", a.Cause, "kind", a.Kind, "seen", seen, "usual", usual, "containers", containers)
+	w.d.Log.WarnContext(ctx, "an alarm is open", "alarm", id, "cause", a.Cause, "kind", a.Kind, "witness", a.Witness, "seen", seen, "usual", usual, "containers", containers)
 	_, err = w.d.Audit.Append(ctx, audit.Event{Actor: "system", Operation: "alarm.open", Object: "alarm/" + n(id), Outcome: "ok",
-		Detail: map[string]string{"cause": string(a.Cause), "kind": string(a.Kind), "seen": n(seen), "usual": n(usual), "held": n(held),
+		Detail: map[string]string{"witness": string(a.Witness), "cause": string(a.Cause), "kind": string(a.Kind), "seen": n(seen), "usual": n(usual), "held": n(held),
 			"containers": strconv.Itoa(containers), "departments": strconv.Itoa(depts), "began_seq": strconv.FormatUint(seq, 10)}})
 	return err
 }
 
 // open inserts an alarm with the last good point before seq. Without a commit
 // of its own the alarm is about what is held now, and the newest point counts.
-func (w *Watch) open(ctx context.Context, tx *db.Tx, cause Cause, kind record.Kind, seq uint64, points []archive.Point) (id int64, err error) {
+func (w *Watch) open(ctx context.Context, tx *db.Tx, f Finding, seq uint64, points []archive.Point) (id int64, err error) {
 	good := w.d.Archive.LastSeq()
 	if seq > 0 {
 		good = seq - 1
@@ -169,8 +171,8 @@ func (w *Watch) open(ctx context.Context, tx *db.Tx, cause Cause, kind record.Ki
 	if pt.ID != "" {
 		at = pt.Time.UnixMilli()
 	}
-	err = tx.QueryRowContext(ctx, "INSERT INTO alarm(cause,kind,opened,updated,began,began_seq,good_seq,point,point_seq,point_time) VALUES(?,?,?,?,?,?,?,?,?,?) RETURNING id",
-		string(cause), string(kind), now, now, now, int64(seq), int64(good), pt.ID, int64(pt.Seq), at).Scan(&id)
+	err = tx.QueryRowContext(ctx, "INSERT INTO alarm(cause,kind,witness,opened,updated,began,began_seq,good_seq,point,point_seq,point_time) VALUES(?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
+		string(f.Cause), string(f.Kind), string(f.Witness), now, now, now, int64(seq), int64(good), pt.ID, int64(pt.Seq), at).Scan(&id)
 	return id, err
 }
 
@@ -256,7 +258,7 @@ func aad(id int64) []byte { return []byte("farol alarm note " + strconv.FormatIn
 func (w *Watch) list(ctx context.Context, rest string, args ...any) ([]Alarm, error) {
 	var out []Alarm
 	err := w.d.Control.View(ctx, func(tx *db.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT id,cause,kind,opened,updated,began,began_seq,good_seq,point,point_seq,point_time,closed,closed_by,note FROM alarm "+rest, args...)
+		rows, err := tx.QueryContext(ctx, "SELECT id,cause,kind,witness,opened,updated,began,began_seq,good_seq,point,point_seq,point_time,closed,closed_by,note FROM alarm "+rest, args...)
 		if err != nil {
 			return err
 		}
@@ -265,7 +267,7 @@ func (w *Watch) list(ctx context.Context, rest string, args ...any) ([]Alarm, er
 			var a Alarm
 			var opened, updated, began, beganSeq, goodSeq, pointSeq, pointTime, closed int64
 			var note []byte
-			if err := rows.Scan(&a.ID, &a.Cause, &a.Kind, &opened, &updated, &began, &beganSeq, &goodSeq, &a.Point, &pointSeq, &pointTime, &closed, &a.By, &note); err != nil {
+			if err := rows.Scan(&a.ID, &a.Cause, &a.Kind, &a.Witness, &opened, &updated, &began, &beganSeq, &goodSeq, &a.Point, &pointSeq, &pointTime, &closed, &a.By, &note); err != nil {
 				return err
 			}
 			a.Opened, a.Updated, a.Began = time.UnixMilli(opened), time.UnixMilli(updated), time.UnixMilli(began)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"farol/internal/audit"
 	"farol/internal/record"
 )
 
@@ -80,6 +81,8 @@ type Finding struct {
 	Usual     int64  // how many are usual
 	Held      int64  // of how many
 	Seq       uint64 // first commit that belongs to it, 0 = none
+
+	Witness audit.Witness // whose word it is, "" = what this appliance found itself
 }
 
 // Activity is what one day has brought to one container so far, as far as no
@@ -120,10 +123,10 @@ func (l Limits) Judge(day []Activity) []Finding {
 	ransom := map[record.Kind][]Activity{}
 	for _, a := range day {
 		if l.over(a.Deleted, l.Deletions, a.Held, l.DeletedShare, a.UsualDeleted) {
-			out = append(out, Finding{Deletion, a.Kind, a.Dept, a.Container, a.Deleted, a.UsualDeleted, a.Held, a.SeqDeleted})
+			out = append(out, Finding{Deletion, a.Kind, a.Dept, a.Container, a.Deleted, a.UsualDeleted, a.Held, a.SeqDeleted, ""})
 		}
 		if !lived[a.Kind] && l.over(a.Changed, l.Changes, a.Held, l.ChangedShare, a.UsualChanged) {
-			out = append(out, Finding{Change, a.Kind, a.Dept, a.Container, a.Changed, a.UsualChanged, a.Held, a.SeqChanged})
+			out = append(out, Finding{Change, a.Kind, a.Dept, a.Container, a.Changed, a.UsualChanged, a.Held, a.SeqChanged, ""})
 		}
 		if a.Noise+a.Notes > 0 {
 			ransom[a.Kind] = append(ransom[a.Kind], a)
@@ -144,7 +147,7 @@ func (l Limits) Judge(day []Activity) []Finding {
 	for k, d := range depts {
 		already := slices.ContainsFunc(out, func(f Finding) bool { return f.Cause == Deletion && f.Kind == k.kind && f.Dept == k.dept })
 		if !already && l.over(d.Deleted, l.DeptDeletions, d.Held, l.DeptShare, d.UsualDeleted) {
-			out = append(out, Finding{Deletion, k.kind, k.dept, 0, d.Deleted, d.UsualDeleted, d.Held, d.SeqDeleted})
+			out = append(out, Finding{Deletion, k.kind, k.dept, 0, d.Deleted, d.UsualDeleted, d.Held, d.SeqDeleted, ""})
 		}
 	}
 	for _, as := range ransom {
@@ -154,7 +157,7 @@ func (l Limits) Judge(day []Activity) []Finding {
 		}
 		if noise >= l.NoiseFiles || notes >= 1 && noise >= l.NotedFiles || notes >= l.Notes {
 			for _, a := range as {
-				out = append(out, Finding{Ransom, a.Kind, a.Dept, a.Container, a.Noise + a.Notes, 0, a.Held, a.SeqNoise})
+				out = append(out, Finding{Ransom, a.Kind, a.Dept, a.Container, a.Noise + a.Notes, 0, a.Held, a.SeqNoise, ""})
 			}
 		}
 	}

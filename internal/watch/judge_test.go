@@ -45,14 +45,14 @@ func TestAnAttackRingsWithItsFigures(t *testing.T) {
 		day  []Activity
 		want Finding
 	}{
-		"a space is emptied":    {[]Activity{{Kind: record.Files, Dept: 3, Container: 7, Deleted: 60, Held: 61, UsualDeleted: 2, SeqDeleted: 40}}, Finding{Deletion, record.Files, 3, 7, 60, 2, 61, 40}},
-		"a group is taken back": {[]Activity{{Kind: record.Chat, Dept: 3, Container: 7, Deleted: 900, Held: 1000, SeqDeleted: 41}}, Finding{Deletion, record.Chat, 3, 7, 900, 0, 1000, 41}},
+		"a space is emptied":    {[]Activity{{Kind: record.Files, Dept: 3, Container: 7, Deleted: 60, Held: 61, UsualDeleted: 2, SeqDeleted: 40}}, Finding{Deletion, record.Files, 3, 7, 60, 2, 61, 40, ""}},
+		"a group is taken back": {[]Activity{{Kind: record.Chat, Dept: 3, Container: 7, Deleted: 900, Held: 1000, SeqDeleted: 41}}, Finding{Deletion, record.Chat, 3, 7, 900, 0, 1000, 41, ""}},
 		"everything has a new version": {[]Activity{{Kind: record.Files, Dept: 3, Container: 7, Changed: 200, Held: 200, UsualChanged: 20, SeqChanged: 42}},
-			Finding{Change, record.Files, 3, 7, 200, 20, 200, 42}},
-		"files turn into noise": {[]Activity{{Kind: record.Files, Dept: 3, Container: 7, Noise: 5, Held: 4000, SeqNoise: 43}}, Finding{Ransom, record.Files, 3, 7, 5, 0, 4000, 43}},
-		"two beside a note":     {[]Activity{{Kind: record.Files, Dept: 3, Container: 7, Noise: 2, Notes: 1, Held: 4000, SeqNoise: 44}}, Finding{Ransom, record.Files, 3, 7, 3, 0, 4000, 44}},
+			Finding{Change, record.Files, 3, 7, 200, 20, 200, 42, ""}},
+		"files turn into noise": {[]Activity{{Kind: record.Files, Dept: 3, Container: 7, Noise: 5, Held: 4000, SeqNoise: 43}}, Finding{Ransom, record.Files, 3, 7, 5, 0, 4000, 43, ""}},
+		"two beside a note":     {[]Activity{{Kind: record.Files, Dept: 3, Container: 7, Noise: 2, Notes: 1, Held: 4000, SeqNoise: 44}}, Finding{Ransom, record.Files, 3, 7, 3, 0, 4000, 44, ""}},
 		"a department is emptied a little everywhere": {[]Activity{{Kind: record.Files, Dept: 3, Container: 7, Deleted: 90, Held: 400, SeqDeleted: 46}, {Kind: record.Files, Dept: 3, Container: 8, Deleted: 90, Held: 400, SeqDeleted: 45}},
-			Finding{Deletion, record.Files, 3, 0, 180, 0, 800, 45}},
+			Finding{Deletion, record.Files, 3, 0, 180, 0, 800, 45, ""}},
 	} {
 		fs := Default.Judge(c.day)
 		if len(fs) != 1 || fs[0] != c.want {

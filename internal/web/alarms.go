@@ -32,6 +32,9 @@ func (w words) alarmTitle(a *watch.Alarm) string {
 	if a.Kind != "" {
 		kind = w.kind(a.Kind)
 	}
+	if a.Cause == watch.Refused && a.Witness == audit.SecondWitness {
+		return w.t("alarm.cause.refused.witness")
+	}
 	return w.t("alarm.cause."+string(a.Cause), "n", w.n(seen), "kind", kind, "containers", w.n(int64(containers)), "depts", w.n(int64(depts)))
 }
 
@@ -39,6 +42,9 @@ func (s *Server) alarmCard(w words, a *watch.Alarm, sub policy.Subject) template
 	seen, usual, held := a.Sums()
 	containers, depts := a.Counts()
 	card := templates.AlarmCard{Href: "/alarms/" + strconv.FormatInt(a.ID, 10), Icon: causeIcons[a.Cause], Title: w.alarmTitle(a), Text: w.t("alarm.do." + string(a.Cause)), Opened: w.moment(a.Opened)}
+	if a.Cause == watch.Refused && a.Witness == audit.SecondWitness {
+		card.Text = w.t("alarm.do.refused.witness")
+	}
 	add := func(id, value string) {
 		card.Facts = append(card.Facts, templates.Pair{Label: w.t(id), Value: value})
 	}
@@ -47,6 +53,9 @@ func (s *Server) alarmCard(w words, a *watch.Alarm, sub policy.Subject) template
 	}
 	if a.Kind != "" {
 		add("alarm.kind", w.kind(a.Kind))
+	}
+	if a.Witness != "" {
+		add("alarm.witness", w.t("alarm.witness."+string(a.Witness)))
 	}
 	if a.Cause == watch.Silence {
 		add("alarm.usual", w.t("alarm.usual.day", "n", w.n(usual)))

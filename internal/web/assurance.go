@@ -34,6 +34,7 @@ func (s *Server) assurancePage(c echo.Context) templates.Assurance {
 	p.Kit = w.kitCheck(f.kit, f.root)
 	p.Limit = s.limitForm(c)
 	p.Place = s.nodePlace(c)
+	p.Witness = s.witnessPanel(c)
 	return p
 }
 

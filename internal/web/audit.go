@@ -323,7 +323,7 @@ func (s *Server) auditEntry(c echo.Context) error {
 	}
 	p.Path = proof.Path
 	witnessed := false
-	if o := s.d.Machine.Offsite(c.Request().Context()); o.Set && o.CheckpointSize > n {
+	if o, w := s.d.Machine.Offsite(c.Request().Context()), s.d.Machine.Witness(c.Request().Context()); o.Set && o.CheckpointSize > n || w.Set && w.CheckpointSize > n {
 		witnessed = true
 	}
 	p.Chain = ui.Chain([]string{w.t("chain.entry", "n", n), w.t("chain.hashes", "n", len(proof.Path)), w.t("chain.root"), w.t("chain.signed"), w.t("chain.witness")}, !witnessed, w.t("audit.chain.text", "n", len(proof.Path)))

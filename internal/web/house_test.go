@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -89,6 +90,7 @@ type machine struct {
 	kit      []keys.Share
 	locks    []Lock
 	offsite  Offsite
+	witness  Witness
 	limit    settings.OffsiteLimit
 	health   Health
 	verified Verified
@@ -134,6 +136,25 @@ func (m *machine) Enrol(_ context.Context, address, code string) error {
 	}
 	m.offsite = Offsite{Set: true, Connected: true, Address: address}
 	return nil
+}
+func (m *machine) Witness(context.Context) Witness { return m.witness }
+func (m *machine) AddWitness(ctx context.Context, by, address, code string, t record.Transfer) error {
+	if code != "good" {
+		return &i18n.Error{ID: "offsite.code"}
+	}
+	m.witness = Witness{Set: true, Connected: true, Address: address, CheckpointSize: 7}
+	return m.TransferWitness(ctx, by, t)
+}
+func (m *machine) RemoveWitness(context.Context, string) error {
+	m.witness = Witness{}
+	return nil
+}
+func (m *machine) TransferWitness(ctx context.Context, by string, t record.Transfer) error {
+	b, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	return m.h.d.Settings.Set(ctx, map[string]string{settings.WitnessTransfer: string(b)})
 }
 func (m *machine) LimitOffsite(ctx context.Context, l settings.OffsiteLimit) error {
 	m.limit = l

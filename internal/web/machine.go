@@ -29,6 +29,12 @@ type Machine interface {
 	Coverage(ctx context.Context) ([]CoverageRow, error)
 	Enrol(ctx context.Context, address, code string) error // the off-site node
 	Offsite(ctx context.Context) Offsite
+	// The second witness gets the audit log alone. TransferWitness is to it what
+	// TransferOffsite is to the node.
+	Witness(ctx context.Context) Witness
+	AddWitness(ctx context.Context, by, address, code string, t record.Transfer) error
+	RemoveWitness(ctx context.Context, by string) error
+	TransferWitness(ctx context.Context, by string, t record.Transfer) error
 	LimitOffsite(ctx context.Context, l settings.OffsiteLimit) error // from now on
 	// TransferOffsite keeps where the node lies and what lets the bytes leave
 	// Macau for it; TransferCopy the same of a further copy. While something is
@@ -123,6 +129,15 @@ type Offsite struct {
 	Superseded     bool   // another appliance has taken over: this one takes nothing in
 	SlowKbit       int64  // the limit that is why it lags, 0 = none is
 	SlowUntil      time.Time
+}
+
+// Witness is how the second witness of the audit log stands.
+type Witness struct {
+	Set, Connected bool
+	Address        string
+	LastAck        time.Time // when it last had the whole log
+	CheckpointSize int64     // log entries that it has witnessed
+	Problem        string    // message id
 }
 
 // Point is a moment the archive can be seen at.

@@ -48,6 +48,7 @@ import (
 //	POST /consents/self   on=0|1, what=signin for the first factor by DingTalk
 //	GET  /login/dingtalk  303 to DingTalk, back at /login/dingtalk/callback; then POST /login first=1 totp|recovery|ticket credential
 //	POST /assurance/limit limit=1 mbit limit_day=0…6 limit_from limit_to
+//	POST /assurance/witness witness_address witness_code witness_country   /assurance/witness/remove   /assurance/witness/transfer as above
 //	POST /alarms/<id>     note
 //	POST /restore/run     kind dept container as_of from to target=zip|dingtalk reason (when others have to agree)
 //	POST /access/circles  finance=dept… personnel=dept…
@@ -282,6 +283,11 @@ func (s *Server) routes() []route {
 		{"POST", "/assurance/limit", s.assuranceLimit, configure.andFresh()},
 		{"GET", "/assurance/transfer", s.nodeTransfer, configure},
 		{"POST", "/assurance/transfer", s.nodeTransferKeep, configure.andFresh()},
+		{"POST", "/assurance/witness", s.witnessAdd, configure.andFresh()},
+		{"GET", "/assurance/witness/remove", s.witnessRemoveForm, configure},
+		{"POST", "/assurance/witness/remove", s.witnessRemove, configure.andFresh()},
+		{"GET", "/assurance/witness/transfer", s.witnessTransfer, configure},
+		{"POST", "/assurance/witness/transfer", s.witnessTransferKeep, configure.andFresh()},
 		{"POST", "/assurance/schedule", s.assuranceSchedule, configure.andFresh()},
 	}
 }

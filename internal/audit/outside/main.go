@@ -8,7 +8,9 @@
 //
 // KEY is the log's public key or a file that holds it. Get it from the company
 // by another way than the proofs: a proof that brings its own key proves only
-// that it agrees with itself. -witness KEY asks for a second signature.
+// that it agrees with itself. -witness KEY asks for a witness's signature too, and
+// may be given for each witness: of a package each has to have signed one of the
+// checkpoints, elsewhere all of them that one.
 //
 // The leaf of an entry is SHA-256(salt ‖ entry); tree hashes are those of
 // RFC 6962; checkpoints are signed notes (c2sp.org/tlog-checkpoint). Exit code
@@ -37,16 +39,20 @@ import (
 
 func main() {
 	key := flag.String("key", "", "the log's public key, or a file with it")
-	witness := flag.String("witness", "", "a witness's public key, or a file with it: its signature is asked for too")
+	var witnesses []string
+	flag.Func("witness", "a witness's public key, or a file with it: its signature is asked for too; may be given more than once", func(s string) error {
+		witnesses = append(witnesses, s)
+		return nil
+	})
 	flag.Parse()
-	if err := run(*key, *witness, flag.Args(), os.Stdout); err != nil {
+	if err := run(*key, witnesses, flag.Args(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "REFUSED:", err)
 		os.Exit(1)
 	}
 }
 
-func run(key, witness string, args []string, out io.Writer) error {
-	c, err := newChecker(key, witness)
+func run(key string, witnesses, args []string, out io.Writer) error {
+	c, err := newChecker(key, witnesses)
 	if err != nil {
 		return err
 	}
@@ -68,11 +74,11 @@ func run(key, witness string, args []string, out io.Writer) error {
 
 // checker knows the keys that are trusted.
 type checker struct {
-	log     note.Verifier
-	witness note.Verifier // nil: not asked for
+	log       note.Verifier
+	witnesses []note.Verifier // none: not asked for
 }
 
-func newChecker(key, witness string) (*checker, error) {
+func newChecker(key string, witnesses []string) (*checker, error) {
 	if key == "" {
 		return nil, errors.New("-key is needed: the log's public key")
 	}
@@ -81,10 +87,14 @@ func newChecker(key, witness string) (*checker, error) {
 	if c.log, err = verifier(key); err != nil {
 		return nil, err
 	}
-	if witness != "" {
-		c.witness, err = verifier(witness)
+	for _, text := range witnesses {
+		w, err := verifier(text)
+		if err != nil {
+			return nil, err
+		}
+		c.witnesses = append(c.witnesses, w)
 	}
-	return &c, err
+	return &c, nil
 }
 
 func verifier(key string) (note.Verifier, error) {
@@ -98,39 +108,48 @@ func verifier(key string) (note.Verifier, error) {
 	return v, nil
 }
 
-// checkpoint checks the signatures and returns the tree that was signed. Lines
-// after the root are extensions and are passed over.
+// checkpoint checks the signatures, of the witnesses too where they are asked for,
+// and returns the tree that was signed. Lines after the root are extensions and are
+// passed over.
 func (c *checker) checkpoint(signed []byte, needWitness bool) (tlog.Tree, error) {
-	var t tlog.Tree
-	known := []note.Verifier{c.log}
-	if c.witness != nil {
-		known = append(known, c.witness)
+	t, by, err := c.open(signed)
+	for _, w := range c.witnesses {
+		if err == nil && needWitness && !by[w] {
+			err = fmt.Errorf("the checkpoint is not signed by the witness %s", w.Name())
+		}
 	}
+	return t, err
+}
+
+// open returns the tree that the log signed, and who else did.
+func (c *checker) open(signed []byte) (t tlog.Tree, by map[note.Verifier]bool, err error) {
+	known := append([]note.Verifier{c.log}, c.witnesses...)
 	n, err := note.Open(signed, note.VerifierList(known...))
 	if err != nil {
-		return t, fmt.Errorf("the checkpoint is not signed by the key: %w", err)
+		return t, nil, fmt.Errorf("the checkpoint is not signed by the key: %w", err)
 	}
-	by := map[uint32]bool{}
+	by = map[note.Verifier]bool{}
 	for _, s := range n.Sigs {
-		by[s.Hash] = true
+		for _, v := range known {
+			if v.Name() == s.Name && v.KeyHash() == s.Hash {
+				by[v] = true
+			}
+		}
 	}
-	if !by[c.log.KeyHash()] {
-		return t, errors.New("the checkpoint is not signed by the log's key")
-	}
-	if needWitness && c.witness != nil && !by[c.witness.KeyHash()] {
-		return t, errors.New("the checkpoint is not signed by the witness")
+	if !by[c.log] {
+		return t, nil, errors.New("the checkpoint is not signed by the log's key")
 	}
 	lines := strings.Split(n.Text, "\n")
 	if len(lines) < 4 || lines[0] != c.log.Name() {
-		return t, errors.New("the checkpoint is of another log")
+		return t, nil, errors.New("the checkpoint is of another log")
 	}
 	if t.N, err = strconv.ParseInt(lines[1], 10, 64); err != nil || t.N < 0 || strconv.FormatInt(t.N, 10) != lines[1] {
-		return t, errors.New("the checkpoint has no size")
+		return t, nil, errors.New("the checkpoint has no size")
 	}
 	if t.Hash, err = tlog.ParseHash(lines[2]); err != nil {
-		return t, errors.New("the checkpoint has no root")
+		return t, nil, errors.New("the checkpoint has no root")
 	}
-	return t, nil
+	return t, by, nil
 }
 
 // proof is one entry with its way to the root. Of an entry whose time of
@@ -300,15 +319,26 @@ func (c *checker) folder(dir string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	if err := c.grown(dir, "checkpoint.first", "consistency.json", now); err != nil {
+	if _, err := c.grown(dir, "checkpoint.first", "consistency.json", now); err != nil {
 		return err
 	}
-	if m.Files["checkpoint.cosigned"] != "" {
-		if err := c.grown(dir, "checkpoint.cosigned", "consistency.cosigned.json", now); err != nil {
+	seen := map[note.Verifier]bool{}
+	for name, proofName := range map[string]string{"checkpoint.cosigned": "consistency.cosigned.json", "checkpoint.cosigned.2": "consistency.cosigned.2.json"} {
+		if m.Files[name] == "" {
+			continue
+		}
+		by, err := c.grown(dir, name, proofName, now)
+		if err != nil {
 			return err
 		}
-	} else if c.witness != nil {
-		return errors.New("the package holds no checkpoint that a witness signed")
+		for v := range by {
+			seen[v] = true
+		}
+	}
+	for _, w := range c.witnesses {
+		if !seen[w] {
+			return fmt.Errorf("the package holds no checkpoint that the witness of the key %08x signed", w.KeyHash())
+		}
 	}
 	n, gone, err := entries(filepath.Join(dir, "entries.ndjson"), m, now)
 	if err != nil {
@@ -318,19 +348,25 @@ func (c *checker) folder(dir string, out io.Writer) error {
 	return nil
 }
 
-func (c *checker) grown(dir, name, proofName string, now tlog.Tree) error {
-	was, err := c.checkpointFile(filepath.Join(dir, name), name == "checkpoint.cosigned")
+// grown shows that the log extends an earlier checkpoint, and returns who signed
+// that.
+func (c *checker) grown(dir, name, proofName string, now tlog.Tree) (map[note.Verifier]bool, error) {
+	b, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return nil, err
+	}
+	was, by, err := c.open(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	var texts []string
 	if err := readJSON(filepath.Join(dir, proofName), &texts); err != nil {
-		return err
+		return nil, err
 	}
 	if err := consistent(was, now, texts); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return nil
+	return by, nil
 }
 
 // entries reads one proof a line, in order and without a gap.
