@@ -17,6 +17,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"farol/internal/audit"
+	"farol/internal/record"
 )
 
 func fuzzVault(t *testing.T) *vault {
@@ -177,6 +178,46 @@ func FuzzNames(f *testing.F) {
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzBranch: whatever an appliance says is of a branch, what the node then tells
+// names only its own files, and never more of one than there is.
+func FuzzBranch(f *testing.F) {
+	f.Add([]byte(`{"epoch":2,"journal":{"1-1.fj":3},"blobs":["p01"]}`))
+	f.Add([]byte(`{"epoch":2,"journal":{"1-1.fj":-3,"../1-1.fj":1,"1-1.fj\nx 1 p02":1},"blobs":["../../vault.json","kopia.repository","p01\nx 1 p02","p99",""]}`))
+	f.Add([]byte(`{"epoch":3}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		v := fuzzVault(t)
+		if _, err := v.appendJournal("1-1.fj", 0, []byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"p01", "p02", "kopia.repository"} {
+			if err := v.putBlob(name, record.HashOf([]byte(name)), strings.NewReader(name), 0, putAt{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v.about.Branch = 2
+		n := &Node{log: slog.New(slog.DiscardHandler), now: time.Now}
+		err := n.takeBranch(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/v1/branch", bytes.NewReader(body)), v)
+		m, merr := Standby{dir: v.dir}.moment(time.Time{})
+		if merr != nil {
+			t.Fatal(merr)
+		}
+		for name := range m.out {
+			if name != "p01" && name != "p02" || err != nil {
+				t.Errorf("%q counts no more, %v", name, err)
+			}
+		}
+		for name, size := range m.cut {
+			if name != "1-1.fj" || size < 0 || size >= 5 || err != nil {
+				t.Errorf("of %q only %d bytes count, %v", name, size, err)
+			}
+		}
+		if again, oerr := openVault(v.dir); oerr != nil || len(again.came.out) != len(m.out) {
+			t.Errorf("after a restart %d files count no more, %d before, %v", len(again.came.out), len(m.out), oerr)
 		}
 	})
 }
