@@ -56,8 +56,10 @@ func TestOnePersonWhoIsAloneMayRemoveTheWitness(t *testing.T) {
 // off-site node's.
 func TestAnAlarmSaysWhoseWordItIs(t *testing.T) {
 	h, v := owned(t)
-	for _, f := range []watch.Finding{{Cause: watch.Refused, Seen: 1, Witness: audit.NodeWitness}, {Cause: watch.Refused, Seen: 1, Witness: audit.SecondWitness}, {Cause: watch.LogTamper, Seen: 1, Held: 9, Witness: audit.SecondWitness}, {Cause: watch.LogTamper, Seen: 1, Held: 9, Witness: audit.SecondWitness}} {
-		if err := h.d.Watch.Raise(t.Context(), f); err != nil {
+	both := []watch.Finding{{Cause: watch.Refused, Seen: 1, Witness: audit.NodeWitness}, {Cause: watch.Refused, Seen: 1, Witness: audit.SecondWitness}}
+	one := watch.Finding{Cause: watch.LogTamper, Seen: 1, Held: 9, Witness: audit.SecondWitness}
+	for _, fs := range [][]watch.Finding{both, both, {one}, {one}} {
+		if err := h.d.Watch.Raise(t.Context(), fs...); err != nil {
 			t.Fatal(err)
 		}
 	}
