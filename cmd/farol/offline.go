@@ -39,6 +39,7 @@ func recoverCmd(o *options) *cobra.Command {
   farol recover --node node2.example.mo:8444 --code ABCD-EFGH --before 2026-11-29T08:00
   farol recover --in-place --shares shares.txt
   farol recover --from-place dir --path /mnt/nas/farol --shares shares.txt
+  farol recover --from-place s3 --host s3.example.com --bucket farol --path macau/hq --user KEY --secret-file secret --before 2026-11-29T08:00
   farol recover --from-place sftp --host 10.0.9.4 --user farol --path /srv/farol --secret-file key.pem --host-key-file host.pub`, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := o.load()
 			if err != nil {
@@ -49,8 +50,8 @@ func recoverCmd(o *options) *cobra.Command {
 			}
 			node := rc.Address != "" || rc.Code != ""
 			switch {
-			case before != "" && !node:
-				return usageError{errors.New("--before needs --node: only the off-site node knows what it held at a time")}
+			case before != "" && !node && from != "s3":
+				return usageError{errors.New("--before needs --node, or --from-place s3: only the off-site node and a bucket with versions know what they held at a time")}
 			case from != "" && node || rc.InPlace && (from != "" || node):
 				return usageError{errors.New("one of --in-place, --from-place, or --node and --code")}
 			case rc.InPlace:
@@ -88,7 +89,7 @@ func recoverCmd(o *options) *cobra.Command {
 		}}
 	c.Flags().StringVar(&rc.Address, "node", "", "address of the off-site node, host:port")
 	c.Flags().StringVar(&rc.Code, "code", "", "enrolment code that the node shows")
-	c.Flags().StringVar(&before, "before", "", "as the node's history was at this time, as in 2026-11-29T08:00, by the node's clock: the moment before an attack")
+	c.Flags().StringVar(&before, "before", "", "as the history of the node, or of a bucket with versions, was at this time, as in 2026-11-29T08:00, by its clock: the moment before an attack")
 	c.Flags().BoolVar(&rc.EarlierLock, "earlier-lock", false, "take a lock before the newest when the shares do not open that: only where the node says REPLACED and nobody has changed the root key")
 	c.Flags().StringVar(&file, "shares", "", "file with one share a line (default: typed in)")
 	c.Flags().BoolVar(&rc.InPlace, "in-place", false, "archive and audit log are whole on this machine, only the root key or its host key is lost")

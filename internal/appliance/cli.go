@@ -158,6 +158,8 @@ func NodeStatus(dir string, silent time.Duration, asJSON bool, out io.Writer) er
 			word = fmt.Sprintf("REFUSED: %d checkpoints did not extend the log, last %s", h.Refused, h.LastRefused.UTC().Format(time.RFC3339))
 		case h.Conflicts > 0:
 			word = fmt.Sprintf("CONFLICT: other bytes were sent for what is held, which is kept, %d times, last %s", h.Conflicts, h.LastConflict.UTC().Format(time.RFC3339))
+		case h.Damaged > 0:
+			word = fmt.Sprintf("DAMAGED: %d files are not as they came, or gone: look at this disk; the appliance is asked for them", h.Damaged)
 		case h.Replaced:
 			word = fmt.Sprintf("REPLACED: the archive's lock came anew, or its settings far too often, last %s; every version is kept; right when the root key was changed then", h.LastReplaced.UTC().Format(time.RFC3339))
 		case h.Full:
@@ -171,7 +173,11 @@ func NodeStatus(dir string, silent time.Duration, asJSON bool, out io.Writer) er
 		if !h.Heard.IsZero() {
 			heard = h.Heard.UTC().Format(time.RFC3339)
 		}
-		fmt.Fprintf(out, "%s  %s\n  heard %s, %d bytes, quota %d, log witnessed to %d\n", h.Archive, word, heard, h.Used, h.Quota, h.Witnessed)
+		read := "not read back yet"
+		if !h.Verified.IsZero() {
+			read = fmt.Sprintf("%d files read back %s, %d mended since ever", h.VerifiedFiles, h.Verified.UTC().Format(time.RFC3339), h.Healed)
+		}
+		fmt.Fprintf(out, "%s  %s\n  heard %s, %d bytes, quota %d, log witnessed to %d\n  %s\n", h.Archive, word, heard, h.Used, h.Quota, h.Witnessed, read)
 	}
 	if alarm {
 		return ErrNodeAlarm

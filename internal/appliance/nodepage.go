@@ -75,7 +75,7 @@ func nodePage(n *replica.Node, dir string, log *slog.Logger) http.Handler {
 				return f, err
 			}
 			for _, h := range list {
-				f.Archives = append(f.Archives, web.NodeArchive{ID: h.Archive, Heard: h.Heard, Silent: h.Silent, Refused: h.Refused, LastRefused: h.LastRefused, Used: h.Used, Quota: h.Quota, Witnessed: h.Witnessed, Conflicts: h.Conflicts, Replaced: h.Replaced, Full: h.Full})
+				f.Archives = append(f.Archives, web.NodeArchive{ID: h.Archive, Heard: h.Heard, Silent: h.Silent, Refused: h.Refused, LastRefused: h.LastRefused, Used: h.Used, Quota: h.Quota, Witnessed: h.Witnessed, Conflicts: h.Conflicts, Replaced: h.Replaced, Full: h.Full, Verified: h.Verified, VerifiedFiles: h.VerifiedFiles, Damaged: h.Damaged})
 			}
 			var st syscall.Statfs_t
 			if err := syscall.Statfs(dir, &st); err != nil {

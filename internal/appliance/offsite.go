@@ -50,6 +50,12 @@ func (a *Appliance) setSender(ctx context.Context, p replica.Peer) error {
 			a.log.ErrorContext(ctx, "note what the node holds of another history", "err", err)
 		}
 	})
+	s.OnHealed(func(ctx context.Context, files int) {
+		_, err := a.audit.Append(ctx, audit.Event{Actor: "system", Operation: "integrity.heal", Object: "node", Outcome: "ok", Detail: map[string]string{"what": "off-site", "files": strconv.Itoa(files)}})
+		if err != nil {
+			a.log.ErrorContext(ctx, "note what was sent to the node again", "err", err)
+		}
+	})
 	a.mu.Lock()
 	a.sender = s
 	a.mu.Unlock()
@@ -220,7 +226,7 @@ func (a *Appliance) Offsite(ctx context.Context) web.Offsite {
 		return web.Offsite{Superseded: a.archive.Frozen()}
 	}
 	st := s.Status()
-	o := web.Offsite{Set: true, Connected: st.Connected, Address: a.peerAddress(ctx, settings.OffsiteURL), Problem: nodeProblem(st.Err), Lag: st.Lag, BehindBytes: st.Behind, LastAck: st.LastAck, CheckpointSize: st.Checkpoint, SlowKbit: st.SlowKbit, SlowUntil: st.SlowUntil}
+	o := web.Offsite{Set: true, Connected: st.Connected, Address: a.peerAddress(ctx, settings.OffsiteURL), Problem: nodeProblem(st.Err), Lag: st.Lag, BehindBytes: st.Behind, LastAck: st.LastAck, CheckpointSize: st.Checkpoint, Verified: st.Verified, VerifiedFiles: st.VerifiedFiles, Damaged: st.Damaged, SlowKbit: st.SlowKbit, SlowUntil: st.SlowUntil}
 	if a.archive.Frozen() { // whether or not the node answers
 		o.Superseded, o.Problem = true, "offsite.superseded"
 	}

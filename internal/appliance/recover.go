@@ -28,7 +28,7 @@ type Recovery struct {
 
 	Place *PlaceConfig // where a further copy lies, instead of a node
 
-	Before time.Time // as the node's history was then, by the node's clock; zero: as it is
+	Before time.Time // as the node's, or the bucket's, history was then, by its clock; zero: as it is
 
 	// Aside is told what the node holds that is not the archive's. It is nil when
 	// nobody wants to know; nothing of it gets into the archive either way.
@@ -78,12 +78,9 @@ func Recover(ctx context.Context, cfg Config, rc Recovery, log *slog.Logger, pro
 		return fmt.Errorf("make the state folder: %w", err)
 	}
 	fetch := filepath.Join(cfg.StateDir, "recovering")
-	var epoch uint32 // the highest that the node knows
+	var epoch uint32 // the highest that the copy knows
 	if rc.Place != nil {
-		if !rc.Before.IsZero() {
-			return errors.New("a storage place has no history: only the off-site node knows what it held at a time")
-		}
-		err = replica.FetchPlace(ctx, *rc.Place, cfg.ArchiveDir, fetch, func(done, total int64) {
+		epoch, err = replica.FetchPlace(ctx, *rc.Place, rc.Before, cfg.ArchiveDir, fetch, func(done, total int64) {
 			if progress != nil {
 				progress("copy", done, total)
 			}

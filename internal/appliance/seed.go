@@ -129,6 +129,24 @@ func lockNode(dir string) (release func() error, err error) {
 	return f.Close, nil
 }
 
+// VerifyNode reads back everything that the node in dir holds, which must not be
+// serving, and prints how it stands.
+func VerifyNode(ctx context.Context, dir string, silent time.Duration, asJSON bool, log *slog.Logger, out io.Writer) (err error) {
+	release, err := lockNode(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	n, err := replica.OpenNode(dir, log, nil)
+	if err != nil {
+		return err
+	}
+	if err := n.Verify(ctx); err != nil {
+		return err
+	}
+	return NodeStatus(dir, silent, asJSON, out)
+}
+
 // TakeSeed takes a seed into the node in dir, which must not be serving, and
 // prints what became of it. It returns [ErrNotVerified] when files were bad.
 func TakeSeed(ctx context.Context, dir, drive string, quota int64, log *slog.Logger, out io.Writer) (err error) {

@@ -48,6 +48,9 @@ func TestNoEntryCanHoldContent(t *testing.T) {
 	names := map[*ast.File]string{}
 	set := token.NewFileSet()
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), ".package-") { // machines that packages are tested on
+			return fs.SkipDir
+		}
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, "_templ.go") {
 			return err
 		}

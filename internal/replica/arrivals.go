@@ -21,7 +21,8 @@ import (
 // The file has a line for each arrival, written before the bytes, so that a crash
 // never leaves bytes that look older than they are:
 //
-//	b <ms> <name>              a blob comes
+//	b <ms> <name> <sha256>     a blob comes; early lines have no hash
+//	h <ms> <name> <sha256>     of a blob without a hash: as it was first read back (vaultverify.go)
 //	j <ms> <name> <bytes>      a journal file grows; until then it had so many bytes
 //	l <ms> <bytes>             the log's entries grow; until then they had so many bytes
 //	c <ms> <base64>            the log is witnessed: the signed checkpoint

@@ -97,13 +97,7 @@ func (n *Node) listen(ctx context.Context) {
 	defer t.Stop()
 	told := map[string]bool{}
 	for {
-		n.mu.Lock()
-		vaults := make([]*vault, 0, len(n.vaults))
-		for _, v := range n.vaults {
-			vaults = append(vaults, v)
-		}
-		n.mu.Unlock()
-		for _, v := range vaults {
+		for _, v := range n.all() {
 			v.mu.Lock()
 			id, heard := v.about.Archive, v.heard
 			err := v.saveContact()
@@ -146,11 +140,16 @@ type Held struct {
 	Full         bool      `json:"full"`                   // lately
 	Replaced     bool      `json:"replaced"`               // lately
 	Nearly       bool      `json:"nearly"`                 // nine tenths of the quota are used
+
+	Verified      time.Time `json:"verified,omitzero"` // when everything was last read back; zero: not yet
+	VerifiedFiles int64     `json:"verified_files"`    // then
+	Damaged       int64     `json:"damaged"`           // files that are not as they came, or gone
+	Healed        int64     `json:"healed"`            // by the appliance, since ever
 }
 
 // Alarm reports whether somebody should look.
 func (h Held) Alarm() bool {
-	return h.Silent || h.Refused > 0 || h.Conflicts > 0 || h.Full || h.Replaced || h.Nearly
+	return h.Silent || h.Refused > 0 || h.Conflicts > 0 || h.Full || h.Replaced || h.Nearly || h.Damaged > 0
 }
 
 // NodeStatus reads the folder of a node, which may be running.
@@ -196,6 +195,11 @@ func heldIn(dir string) (h Held, err error) {
 		return h, fmt.Errorf("read what the node holds: %w", err)
 	}
 	h.Archive, h.Quota = a.Archive, a.Quota
+	v := &vault{dir: dir}
+	if err := v.loadVerified(); err != nil {
+		return h, err
+	}
+	h.Verified, h.VerifiedFiles, h.Damaged, h.Healed = v.verified.Ended, v.verified.Files, int64(len(v.verified.Damaged)), v.verified.Healed
 	for _, sub := range []string{"journal", "blobs", "log"} {
 		fs, err := os.ReadDir(filepath.Join(dir, sub))
 		if err != nil {

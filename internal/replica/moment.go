@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"farol/internal/record"
 )
 
 // ErrNoTimes is that a node is too old to know when what it holds arrived.
@@ -23,9 +25,10 @@ var ErrNoTimes = errors.New("this node does not note when things arrive: update 
 type arrival struct {
 	what string
 	at   time.Time
-	name string // of a blob, a journal file or a folder
-	size int64  // before; of what is cut, of what counts
-	note []byte // signed checkpoint
+	name string      // of a blob, a journal file or a folder
+	size int64       // before; of what is cut, of what counts
+	note []byte      // signed checkpoint
+	sum  record.Hash // of a blob, zero where the line does not say
 }
 
 func eachArrival(r io.Reader, fn func(arrival)) error {
@@ -42,6 +45,14 @@ func eachArrival(r io.Reader, fn func(arrival)) error {
 		}
 		a := arrival{what: f[0], at: time.UnixMilli(ms)}
 		switch {
+		case f[0] == "b" && len(f) == 4:
+			a.name = f[2]
+			if a.sum.UnmarshalText([]byte(f[3])) != nil {
+				a.sum = record.Hash{}
+			}
+		case f[0] == "h" && len(f) == 4:
+			a.name = f[2]
+			err = a.sum.UnmarshalText([]byte(f[3]))
 		case f[0] == "b", f[0] == "k", f[0] == "x", f[0] == "y":
 			a.name = f[2]
 		case (f[0] == "j" || f[0] == "t") && len(f) == 4:
@@ -65,7 +76,7 @@ func eachArrival(r io.Reader, fn func(arrival)) error {
 // path, what it counts a length.
 func (a arrival) whole() bool {
 	switch a.what {
-	case "b", "j", "x", "y", "t":
+	case "b", "h", "j", "x", "y", "t":
 		return blobName.MatchString(a.name) && a.size >= 0
 	case "k":
 		return keptLog.MatchString(a.name)

@@ -136,6 +136,7 @@ func (n *Node) Serve(ctx context.Context, ln net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer func() { stop(); cancel(); srv.Close(); running.end(); listening.Wait() }()
 	listening.Go(func() { n.listen(ctx) })
+	listening.Go(func() { n.verifyAll(ctx) })
 	if err := srv.ServeTLS(ln, "", ""); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve node: %w", err)
 	}

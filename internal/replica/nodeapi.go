@@ -135,9 +135,12 @@ func (n *Node) putBlob(w http.ResponseWriter, r *http.Request, v *vault) error {
 	if err := client.own(at.Epoch); err != nil {
 		return err
 	}
-	if err := v.putBlob(r.PathValue("name"), sum, r.Body, client.Epoch, at); errors.Is(err, errReplaced) {
+	switch err := v.putBlob(r.PathValue("name"), sum, r.Body, client.Epoch, at); {
+	case errors.Is(err, errReplaced):
 		n.doubt(r.Context(), v, err)
-	} else if err != nil {
+	case errors.Is(err, errHealed):
+		n.log.InfoContext(r.Context(), "a file that this machine's disk had damaged or lost is whole again", "archive", v.about.Archive)
+	case err != nil:
 		return err
 	}
 	return writeJSON(w, true)

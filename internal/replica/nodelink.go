@@ -107,25 +107,29 @@ func (k *nodeLink) run(ctx context.Context, session func(context.Context) error)
 func (k *nodeLink) met(st State) {
 	k.set(func(x *Status) {
 		x.Connected, x.Err, x.DiskFree, x.DiskSize, x.Entries, x.Checkpoint = true, nil, st.DiskFree, st.DiskSize, st.Entries, st.Size
+		x.Verified, x.VerifiedFiles, x.Damaged = st.Verified, st.VerifiedFiles, len(st.Damaged)
 	})
 }
 
 // idle waits for something to send. After ten seconds the node is asked whether it
-// is still there, and how full it is.
-func (k *nodeLink) idle(ctx context.Context, logged <-chan struct{}) error {
+// is still there, how full it is, and which files it asks for.
+func (k *nodeLink) idle(ctx context.Context, logged <-chan struct{}) (damaged []string, err error) {
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	case <-k.wake:
 	case <-logged:
 	case <-time.After(10 * time.Second):
 		again, err := k.client.State(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		k.set(func(x *Status) { x.DiskFree, x.DiskSize = again.DiskFree, again.DiskSize })
+		k.set(func(x *Status) {
+			x.DiskFree, x.DiskSize, x.Verified, x.VerifiedFiles, x.Damaged = again.DiskFree, again.DiskSize, again.Verified, again.VerifiedFiles, len(again.Damaged)
+		})
+		return again.Damaged, nil
 	}
-	return nil
+	return nil, nil
 }
 
 // sameLog asks the node to sign again what it signed last, before it is sent any

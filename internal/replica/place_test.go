@@ -161,10 +161,16 @@ func harm(t *testing.T, dir string) {
 // home fetches the copy, adopts it and compares.
 func home(t *testing.T, c *copied, cfg PlaceConfig) {
 	t.Helper()
+	homeAt(t, c, cfg, time.Time{})
+}
+
+// homeAt does it as of a time.
+func homeAt(t *testing.T, c *copied, cfg PlaceConfig, at time.Time) {
+	t.Helper()
 	dir, logDir := filepath.Join(t.TempDir(), "new"), filepath.Join(t.TempDir(), "log")
 	var done, total int64
 	for range 2 { // the second time most is there
-		if err := FetchPlace(t.Context(), cfg, dir, logDir, func(d, n int64) { done, total = d, n }); err != nil {
+		if _, err := FetchPlace(t.Context(), cfg, at, dir, logDir, func(d, n int64) { done, total = d, n }); err != nil {
 			t.Fatal(err)
 		}
 	}

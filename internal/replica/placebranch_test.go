@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -61,7 +62,7 @@ func TestAPlaceIsTakenUpByWhoGoesOnFromAnEarlierMoment(t *testing.T) {
 			fetched := func() (*archive.Archive, *audit.Log) {
 				t.Helper()
 				dir, logs := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "log")
-				if err := FetchPlace(ctx, cfg, dir, logs, nil); err != nil {
+				if _, err := FetchPlace(ctx, cfg, time.Time{}, dir, logs, nil); err != nil {
 					t.Fatal(err)
 				}
 				a, err := archive.Adopt(ctx, dir, c.root, archive.Options{KeepJournal: 1})

@@ -62,27 +62,37 @@ func (p *Place) join(ctx context.Context, prefix string) ([]byte, error) {
 
 // FetchPlace brings a copy home: into dir/archive and dir/journal, ready for
 // [archive.Adopt], and the log into logDir as the node gives it. A second try
-// goes on where the first broke off.
-func FetchPlace(ctx context.Context, cfg PlaceConfig, dir, logDir string, progress func(done, total int64)) error {
-	t, err := openTarget(cfg)
+// goes on where the first broke off. With a time it brings what the place held
+// then, or returns [ErrNoHistory]. epoch is that of the archive that copied there.
+func FetchPlace(ctx context.Context, cfg PlaceConfig, at time.Time, dir, logDir string, progress func(done, total int64)) (epoch uint32, err error) {
+	fail := func(err error) (uint32, error) { return 0, fmt.Errorf("fetch the copy: %w", err) }
+	t, err := openThen(ctx, cfg, at)
 	if err != nil {
-		return fmt.Errorf("fetch the copy: %w", err)
+		return fail(err)
 	}
 	defer t.close()
 	if err := t.check(ctx); err != nil {
-		return fmt.Errorf("fetch the copy: %w", err)
+		return fail(err)
 	}
-	if _, err = readMark(ctx, t); errors.Is(err, ErrUnknown) {
+	m, err := readMark(ctx, t)
+	if errors.Is(err, ErrUnknown) {
 		err = ErrGone
 	}
 	if err != nil {
-		return fmt.Errorf("fetch the copy: %w", err)
+		return fail(err)
 	}
 	p := &Place{cfg: cfg, t: t, log: slog.New(slog.DiscardHandler), now: time.Now}
 	if err := p.fetch(ctx, dir, logDir, progress); err != nil {
-		return fmt.Errorf("fetch the copy: %w", err)
+		return fail(err)
 	}
-	return nil
+	return m.Epoch, nil
+}
+
+func openThen(ctx context.Context, cfg PlaceConfig, at time.Time) (target, error) {
+	if at.IsZero() {
+		return openTarget(cfg)
+	}
+	return openAt(ctx, cfg, at)
 }
 
 func (p *Place) fetch(ctx context.Context, dir, logDir string, progress func(done, total int64)) error {

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,13 +16,14 @@ import (
 // bucket is what a thief with the access key sees: another client of the same
 // real server.
 type bucket struct {
-	t *testing.T
-	c *minio.Client
+	t   *testing.T
+	c   *minio.Client
+	dir string // of the server
 }
 
 func lockedBucket(t *testing.T) (PlaceConfig, *bucket) {
 	t.Helper()
-	cfg, _ := startS3(t)
+	cfg, dir := startS3(t)
 	c, err := minio.New(cfg.Host, &minio.Options{Creds: credentials.NewStaticV4(cfg.User, cfg.Secret, ""), Region: cfg.Region})
 	if err == nil {
 		err = c.MakeBucket(t.Context(), "locked", minio.MakeBucketOptions{Region: cfg.Region, ObjectLocking: true})
@@ -29,7 +31,7 @@ func lockedBucket(t *testing.T) (PlaceConfig, *bucket) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cfg, &bucket{t, c}
+	return cfg, &bucket{t, c, filepath.Join(dir, "../../../..")}
 }
 
 // locks is every object's newest version with its mode and the end of its lock.

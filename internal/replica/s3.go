@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -109,24 +108,7 @@ func (s *s3Target) put(ctx context.Context, name string, b []byte, mtime time.Ti
 }
 
 func (s *s3Target) get(ctx context.Context, name string) ([]byte, time.Time, error) {
-	o, err := s.c.GetObject(ctx, s.bucket, s.prefix+name, minio.GetObjectOptions{})
-	if err != nil {
-		return nil, time.Time{}, s3Err(err)
-	}
-	defer o.Close()
-	b, err := io.ReadAll(o)
-	if err != nil {
-		return nil, time.Time{}, s3Err(err)
-	}
-	info, err := o.Stat()
-	if err != nil {
-		return nil, time.Time{}, s3Err(err)
-	}
-	mtime, err := time.Parse(time.RFC3339Nano, info.UserMetadata[timeKey])
-	if err != nil {
-		mtime = info.LastModified
-	}
-	return b, mtime, nil
+	return s.version(ctx, name, "")
 }
 
 func (s *s3Target) list(ctx context.Context, prefix string, fn func(string, int64) error) error {

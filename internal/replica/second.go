@@ -56,7 +56,7 @@ func (w *Witness) session(ctx context.Context, l *audit.Log) error {
 			return err
 		}
 		w.set(func(x *Status) { x.LastAck = w.now() })
-		if err := w.idle(ctx, logged); err != nil {
+		if _, err := w.idle(ctx, logged); err != nil {
 			return err
 		}
 	}

@@ -26,6 +26,8 @@ type Sender struct {
 	many int64 // from how many bytes behind the node is asked for the names it holds, before anything is sent
 
 	branched func(context.Context, int) // called when the node was told of a branch
+	healed   func(context.Context, int) // called when files were sent that the node's disk had damaged
+	unmended map[string]bool            // files of the node's that this archive cannot mend; of Run alone
 
 	queue []unsent // journal bytes the node does not have, oldest first; guarded by the link's lock
 
@@ -41,18 +43,21 @@ type unsent struct {
 
 // Status is how the off-site copy stands.
 type Status struct {
-	Connected  bool
-	Lag        time.Duration // age of the oldest journal byte that is not off-site; 0 = none
-	Behind     int64         // journal and repository bytes still to be sent, as far as known
-	LastAck    time.Time     // when the node last acknowledged everything there was
-	Checkpoint int64         // size of the log it last cosigned
-	Entries    int64
-	DiskFree   int64
-	DiskSize   int64
-	Err        error         // why it is not connected, or what the node refused
-	Worst      time.Duration // longest lag seen since the start
-	SlowKbit   int64         // the limit that holds it back now, 0 = none does
-	SlowUntil  time.Time     // when that ends
+	Connected     bool
+	Lag           time.Duration // age of the oldest journal byte that is not off-site; 0 = none
+	Behind        int64         // journal and repository bytes still to be sent, as far as known
+	LastAck       time.Time     // when the node last acknowledged everything there was
+	Checkpoint    int64         // size of the log it last cosigned
+	Entries       int64
+	DiskFree      int64
+	DiskSize      int64
+	Verified      time.Time // when the node last read back everything it holds; zero: not yet, or an older node
+	VerifiedFiles int64
+	Damaged       int           // files that it asks for
+	Err           error         // why it is not connected, or what the node refused
+	Worst         time.Duration // longest lag seen since the start
+	SlowKbit      int64         // the limit that holds it back now, 0 = none does
+	SlowUntil     time.Time     // when that ends
 }
 
 // NewSender returns a sender to a peer's node. It starts nothing.
@@ -103,6 +108,7 @@ func (s *Sender) Status() Status {
 
 // Run ships until ctx ends.
 func (s *Sender) Run(ctx context.Context, a *archive.Archive, l *audit.Log) error {
+	s.unmended = map[string]bool{}
 	return s.run(ctx, func(ctx context.Context) error { return s.session(ctx, a, l) })
 }
 
@@ -120,6 +126,9 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 		return err
 	}
 	if err := s.branch(ctx, a, &st); err != nil {
+		return err
+	}
+	if err := s.mend(ctx, a, st.Damaged); err != nil {
 		return err
 	}
 	s.owed(a, &st)
@@ -151,7 +160,11 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 				s.set(func(x *Status) { x.Behind = 0 })
 			}
 		}
-		if err := s.idle(ctx, logged); err != nil {
+		damaged, err := s.idle(ctx, logged)
+		if err != nil {
+			return err
+		}
+		if err := s.mend(ctx, a, damaged); err != nil {
 			return err
 		}
 	}

@@ -26,19 +26,21 @@ type vault struct {
 	now   func() time.Time              // nil: the machine's clock
 	fault func(step, path string) error // asked before each change of a file when set: its error stands for the disk's
 
-	mu      sync.Mutex // one writer
-	about   about
-	journal map[string]int64
-	entries int64
-	entEnd  int64
-	ends    []int64 // where the last entries end
-	blobs   int64
-	used    int64     // bytes of journal, blobs and log
-	coming  int64     // bytes of blobs that arrive now
-	quota   int64     // the node's, for an archive without its own
-	heard   time.Time // when its appliance was heard last
-	refused refusal   // the last checkpoint that did not extend the one held
-	came    arrivals  // when what is held arrived
+	reading  sync.Mutex // one reading of everything at a time
+	mu       sync.Mutex // one writer
+	about    about
+	journal  map[string]int64
+	entries  int64
+	entEnd   int64
+	ends     []int64 // where the last entries end
+	blobs    int64
+	used     int64     // bytes of journal, blobs and log
+	coming   int64     // bytes of blobs that arrive now
+	quota    int64     // the node's, for an archive without its own
+	heard    time.Time // when its appliance was heard last
+	refused  refusal   // the last checkpoint that did not extend the one held
+	came     arrivals  // when what is held arrived
+	verified verified  // how it was last read back
 
 	doubts   map[string]refusal // what an appliance does not do while it is well
 	anew     map[string]int     // how often a file that kopia overwrites came since anewFrom
@@ -138,7 +140,7 @@ func openVault(dir string) (*vault, error) {
 			return nil, fmt.Errorf("open vault: %w", err)
 		}
 	}
-	return v, errors.Join(v.loadContact(), v.openArrivals())
+	return v, errors.Join(v.loadContact(), v.loadVerified(), v.openArrivals())
 }
 
 // step is where a disk may fail.
@@ -248,6 +250,9 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32,
 	}
 	var kept string
 	old, err := fileHash(path)
+	if v.heals(name, sum, err != nil) && (err != nil || old != sum) {
+		return v.heal(path, tmp)
+	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return errors.Join(err, os.Remove(tmp))
 	}
@@ -272,7 +277,7 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32,
 		delete(v.came.out, name)
 	}
 	if same { // its name may be on disk only now, if that failed before
-		return errors.Join(os.Remove(tmp), v.syncBlobs())
+		return errors.Join(os.Remove(tmp), v.syncBlobs(), v.whole(name))
 	}
 	if err == nil {
 		kept = path + "@" + strconv.FormatInt(v.time().UnixNano(), 36)
@@ -280,7 +285,7 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32,
 			return errors.Join(full(err), os.Remove(tmp))
 		}
 	}
-	if err := v.arrive("b", name); err != nil {
+	if err := v.arrive("b", name+" "+sum.String()); err != nil {
 		return errors.Join(err, os.Remove(tmp), os.RemoveAll(kept))
 	}
 	if err := v.step("rename", path); err != nil {
@@ -297,6 +302,18 @@ func (v *vault) putBlob(name string, sum record.Hash, r io.Reader, epoch uint32,
 		return err
 	}
 	return errReplaced
+}
+
+// heal puts bytes in the place of damaged or lost ones of the same hash: they came
+// when those did, which no line says anew. The caller holds the lock.
+func (v *vault) heal(path, tmp string) error {
+	if err := os.Rename(tmp, path); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	if err := v.syncBlobs(); err != nil {
+		return err
+	}
+	return v.healed(filepath.Base(path))
 }
 
 // keep gives the version of a blob that is about to be replaced a name of its
@@ -323,7 +340,7 @@ func (v *vault) syncBlobs() error {
 func (v *vault) state() State {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	s := State{Journal: map[string]int64{}, Blobs: v.blobs, PutPos: v.about.PutPos, PutEpoch: v.about.Epoch, Entries: v.entries, Used: v.used, Quota: v.bound(), Branch: v.about.Branch, Size: witnessed(v.dir, v.about.LogKey)}
+	s := State{Journal: map[string]int64{}, Blobs: v.blobs, PutPos: v.about.PutPos, PutEpoch: v.about.Epoch, Entries: v.entries, Used: v.used, Quota: v.bound(), Branch: v.about.Branch, Damaged: v.damaged(), Verified: v.verified.Ended, VerifiedFiles: v.verified.Files, Size: witnessed(v.dir, v.about.LogKey)}
 	for k, n := range v.journal {
 		s.Journal[k] = n
 	}

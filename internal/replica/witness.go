@@ -70,7 +70,8 @@ func (v *vault) renewLog(key string, now time.Time) error {
 	}
 	v.used -= v.entEnd // as after a restart: what is kept aside does not count
 	v.about.LogKey, v.entries, v.entEnd, v.ends = key, 0, 0, nil
-	return syncDir(v.dir)
+	delete(v.verified.Grown, logEntries)
+	return errors.Join(syncDir(v.dir), v.saveVerified())
 }
 
 // appendEntries adds sealed audit entries from number from on.

@@ -269,6 +269,12 @@ func (f *facts) offsitePanel(w words) templates.Offsite {
 	}
 	p.Address, p.Behind, p.Last = o.Address, w.l.Size(o.BehindBytes), w.moment(o.LastAck).Text
 	p.Log = w.t("offsite.entries", "n", w.n(o.CheckpointSize))
+	p.Read = w.t("node.verified.never")
+	if o.Damaged > 0 {
+		p.Read = w.t("offsite.verified.damaged", "n", w.n(int64(o.Damaged)))
+	} else if !o.Verified.IsZero() {
+		p.Read = w.t("node.verified.at", "when", w.moment(o.Verified).Text, "n", w.n(o.VerifiedFiles))
+	}
 	if o.Problem != "" {
 		p.Problem = w.t(o.Problem)
 	}

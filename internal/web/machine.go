@@ -121,7 +121,10 @@ type Offsite struct {
 	Lag            time.Duration
 	BehindBytes    int64
 	LastAck        time.Time
-	CheckpointSize int64  // log entries that the node has witnessed
+	CheckpointSize int64     // log entries that the node has witnessed
+	Verified       time.Time // when the node last read everything back; zero: not yet, or it is older
+	VerifiedFiles  int64
+	Damaged        int    // files that it asks for
 	Problem        string // message id
 	Superseded     bool   // another appliance has taken over: this one takes nothing in
 	SlowKbit       int64  // the limit that is why it lags, 0 = none is

@@ -32,6 +32,10 @@ type NodeArchive struct {
 	Conflicts int64 // other bytes for what is held, refused
 	Replaced  bool  // the archive's lock came anew in the last day
 	Full      bool  // something found no room in the last day
+
+	Verified      time.Time // when everything was last read back; zero: not yet
+	VerifiedFiles int64
+	Damaged       int64 // files that are not as they came, or gone
 }
 
 // NodeFacts are what the page of an off-site node shows: no content, and no name
@@ -212,12 +216,18 @@ func (w words) nodePage(b templates.Bare, f NodeFacts, version string) templates
 		if a.Quota > 0 {
 			row.Used, row.Percent, row.Bound = w.t("node.used", "used", w.l.Size(a.Used), "quota", w.l.Size(a.Quota)), percent(a.Used, a.Quota), true
 		}
+		row.Read = w.t("node.verified.never")
+		if !a.Verified.IsZero() {
+			row.Read = w.t("node.verified.at", "when", w.moment(a.Verified).Text, "n", w.n(a.VerifiedFiles))
+		}
 		switch {
 		case a.Refused > 0:
 			row.State, row.Word = ui.Danger, w.t("node.state.refused", "n", w.n(a.Refused), "when", w.moment(a.LastRefused).Text)
 			row.Then = w.t("node.refused.then")
 		case a.Conflicts > 0:
 			row.State, row.Word, row.Then = ui.Danger, w.t("node.state.conflict", "n", w.n(a.Conflicts)), w.t("node.refused.then")
+		case a.Damaged > 0:
+			row.State, row.Word, row.Then = ui.Danger, w.t("node.state.damaged", "n", w.n(a.Damaged)), w.t("node.damaged.then")
 		case a.Silent:
 			row.State, row.Word, row.Then = ui.Danger, w.t("node.state.silent"), w.t("node.silent.then")
 		case a.Heard.IsZero():
