@@ -72,3 +72,13 @@ func TestAnAlarmSaysWhoseWordItIs(t *testing.T) {
 		t.Errorf("%d entries of 3 alarms", n)
 	}
 }
+
+// TestAnEntryIsWitnessedByEither: who has no off-site node may still have a witness.
+func TestAnEntryIsWitnessedByEither(t *testing.T) {
+	h, v := owned(t)
+	const open = `class="kn open"`
+	v.get("/audit/0").wants(t, 200, open)
+	h.mach.witness = Witness{Set: true, Connected: true, CheckpointSize: 1}
+	v.get("/audit/0").wants(t, 200, "異地見證").lacks(t, open)
+	v.get("/audit/1").wants(t, 200, open)
+}
