@@ -113,7 +113,7 @@ func ServeNode(ctx context.Context, dir, listen string, quota int64, silent time
 		return fmt.Errorf("listen: %w", err)
 	}
 	show := func() { fmt.Fprintf(out, "enrolment code: %s\n", n.NewCode()) }
-	fmt.Fprintf(out, "node https://%s\ncertificate: %s\nfor people: the same address in a browser, with the code of farol node --page-code\n", ln.Addr(), n.Fingerprint())
+	fmt.Fprintf(out, "node https://%s\ncertificate: %s\nwitness key: %s\nfor people: the same address in a browser, with the code of farol node --page-code\n", ln.Addr(), n.Fingerprint(), n.WitnessKey())
 	show()
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
 		log.WarnContext(ctx, "tell the service manager", "err", err)

@@ -156,7 +156,8 @@ func buildManual(t *testing.T, to string) {
 type reader struct {
 	t      *testing.T
 	root   string
-	node   string // address
+	node   string       // address
+	second *witnessNode // somebody else's, once it is asked for
 	cfg    Config
 	units  *units
 	sim    *simulator.Simulator
@@ -282,6 +283,14 @@ func (r *reader) pairAgain() {
 	r.run("sudo farol offsite wait")
 }
 
+// witness is the node of somebody else's, on another machine.
+func (r *reader) witness() *witnessNode {
+	if r.second == nil {
+		r.second = newWitnessNode(r.t)
+	}
+	return r.second
+}
+
 // enrolment is the newest code in the node's journal.
 func (r *reader) enrolment() string {
 	b, err := os.ReadFile(r.path("/log/farol-node"))
@@ -319,7 +328,7 @@ func (r *reader) placeID() string {
 // capitals are what a reader fills in.
 func (r *reader) fill(text string) string {
 	for word, value := range map[string]func() string{
-		"NODE_ADDRESS": func() string { return r.node }, "ENROLMENT_CODE": r.enrolment, "PLACE_ID": r.placeID, "ACCOUNT": func() string { return "ana" },
+		"NODE_ADDRESS": func() string { return r.node }, "ENROLMENT_CODE": r.enrolment, "WITNESS_ADDRESS": func() string { return r.witness().addr }, "WITNESS_CODE": func() string { return r.witness().NewCode() }, "PLACE_ID": r.placeID, "ACCOUNT": func() string { return "ana" },
 		"FIRST_DAY": today, "LAST_DAY": today, "SNAPSHOT": func() string { return r.shot },
 	} {
 		if strings.Contains(text, word) {

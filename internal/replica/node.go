@@ -120,6 +120,10 @@ func (n *Node) Bound(quota int64, silent time.Duration) {
 // Fingerprint is the node's certificate as people compare it.
 func (n *Node) Fingerprint() string { return Fingerprint(n.cert.Certificate[0]) }
 
+// WitnessKey is the verifier key of what the node signs: who checks a log's package
+// asks the node's operator for it.
+func (n *Node) WitnessKey() string { return n.key }
+
 // Serve answers on ln until ctx ends. Once it has returned nothing of it is at
 // the folder any more, so that the node may be opened again.
 func (n *Node) Serve(ctx context.Context, ln net.Listener) error {

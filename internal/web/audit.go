@@ -322,10 +322,8 @@ func (s *Server) auditEntry(c echo.Context) error {
 		return render(c, http.StatusOK, p)
 	}
 	p.Path = proof.Path
-	witnessed := false
-	if o, w := s.d.Machine.Offsite(c.Request().Context()), s.d.Machine.Witness(c.Request().Context()); o.Set && o.CheckpointSize > n || w.Set && w.CheckpointSize > n {
-		witnessed = true
-	}
+	o, second := s.d.Machine.Offsite(c.Request().Context()), s.d.Machine.Witness(c.Request().Context())
+	witnessed := o.Set && o.CheckpointSize > n || second.Set && second.CheckpointSize > n
 	p.Chain = ui.Chain([]string{w.t("chain.entry", "n", n), w.t("chain.hashes", "n", len(proof.Path)), w.t("chain.root"), w.t("chain.signed"), w.t("chain.witness")}, !witnessed, w.t("audit.chain.text", "n", len(proof.Path)))
 	return render(c, http.StatusOK, p)
 }

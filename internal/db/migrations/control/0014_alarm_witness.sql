@@ -6,7 +6,11 @@ DROP INDEX alarm_open;
 CREATE UNIQUE INDEX alarm_open ON alarm(cause, kind, witness) WHERE closed=0;
 
 -- +goose Down
+-- One open alarm of a cause and kind is left, the first; of the others the log has its entries.
 DROP INDEX alarm_open;
-UPDATE alarm SET closed=updated WHERE closed=0 AND witness<>'' AND EXISTS(SELECT 1 FROM alarm AS b WHERE b.cause=alarm.cause AND b.kind=alarm.kind AND b.closed=0 AND b.id<alarm.id);
+CREATE TEMP TABLE later AS SELECT id FROM alarm AS a WHERE closed=0 AND EXISTS(SELECT 1 FROM alarm AS b WHERE b.cause=a.cause AND b.kind=a.kind AND b.closed=0 AND b.id<a.id);
+DELETE FROM alarm_place WHERE alarm IN (SELECT id FROM later);
+DELETE FROM alarm WHERE id IN (SELECT id FROM later);
+DROP TABLE later;
 CREATE UNIQUE INDEX alarm_open ON alarm(cause, kind) WHERE closed=0;
 ALTER TABLE alarm DROP COLUMN witness;
