@@ -139,8 +139,12 @@ func (a *Appliance) RemoveWitness(ctx context.Context, by string) error {
 	return nil
 }
 
-// dropWitness forgets the identity at the second witness.
+// dropWitness forgets the identity at the second witness. Where there is none
+// nothing is written: what comes home is to the letter what was there.
 func dropWitness(ctx context.Context, set *settings.Settings) error {
+	if was, err := set.Get(ctx, settings.WitnessID); err != nil || was == "" {
+		return err
+	}
 	return set.SetAll(ctx, map[string]string{settings.WitnessURL: ""}, map[string]string{settings.WitnessID: ""})
 }
 
