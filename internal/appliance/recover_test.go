@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"farol/internal/db"
 	"farol/internal/keys"
 	"farol/internal/replica"
 	"farol/internal/settings"
@@ -24,6 +26,32 @@ import (
 func TestAnApplianceComesBackFromAStoragePlace(t *testing.T) {
 	t.Run("dir", func(t *testing.T) { comesBack(t, PlaceConfig{Kind: "dir", Path: t.TempDir()}) })
 	t.Run("sftp", func(t *testing.T) { comesBack(t, sftpPlace(t)) })
+}
+
+// settingsOf is when each setting was written last.
+func settingsOf(t *testing.T, d *db.DB) map[string]int64 {
+	t.Helper()
+	out := map[string]int64{}
+	err := d.View(t.Context(), func(tx *db.Tx) error {
+		rows, err := tx.QueryContext(t.Context(), "SELECT name, at FROM setting")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var name string
+			var at int64
+			if err := rows.Scan(&name, &at); err != nil {
+				return err
+			}
+			out[name] = at
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 func comesBack(t *testing.T, place PlaceConfig) {
@@ -45,7 +73,7 @@ func comesBack(t *testing.T, place PlaceConfig) {
 	if err := a.sealControl(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	seq, entries := a.archive.LastSeq(), a.audit.Size()
+	seq, entries, kept := a.archive.LastSeq(), a.audit.Size(), settingsOf(t, a.control)
 	if err := a.places[0].Sync(t.Context(), a.archive, a.audit); err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +110,16 @@ func comesBack(t *testing.T, place PlaceConfig) {
 	}
 	if err := Recover(t.Context(), fresh, Recovery{Shares: shares[1:], Place: &place}, log, nil); err == nil {
 		t.Error("a recovered appliance was recovered over")
+	}
+	home, err := db.Open(t.Context(), filepath.Join(fresh.StateDir, "control.db"), db.Control, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := settingsOf(t, home); !maps.Equal(got, kept) {
+		t.Errorf("not to the letter what was there: %v, was %v", got, kept)
+	}
+	if err := home.Close(); err != nil {
+		t.Fatal(err)
 	}
 	b, stopB := runs(t, fresh)
 	defer stopB()
