@@ -284,9 +284,7 @@ func TestAWitnessThatRemembersMoreRaisesTheAlarm(t *testing.T) {
 	if as := logAlarms(t, a, watch.LogTamper); len(as) != 1 {
 		t.Errorf("alarms of others: %v", as)
 	}
-	if x := a.Witness(t.Context()); x.Problem != "offsite.rolledback" {
-		t.Errorf("it is said as %q", x.Problem)
-	}
+	eventually(t, "it is said", func() bool { return a.Witness(t.Context()).Problem == "offsite.rolledback" })
 	if err := a.checkLog(t.Context(), false); err != nil {
 		t.Errorf("the hourly look: %v", err)
 	}
