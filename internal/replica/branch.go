@@ -119,6 +119,7 @@ func (v *vault) setBranch(rq branchRequest) (files int, err error) {
 	}
 	ms := v.came.last.UnixMilli()
 	var lines strings.Builder
+	var out []string
 	for _, name := range rq.Blobs {
 		if !isBlob(name) || mutable(name) || v.came.out[name] {
 			continue
@@ -129,7 +130,7 @@ func (v *vault) setBranch(rq branchRequest) (files int, err error) {
 			return 0, err
 		}
 		fmt.Fprintf(&lines, "x %d %s\n", ms, name)
-		files++
+		out = append(out, name)
 	}
 	for name, n := range rq.Journal {
 		if size, ok := v.journal[name]; !ok || n < 0 || n >= size {
@@ -138,11 +139,11 @@ func (v *vault) setBranch(rq branchRequest) (files int, err error) {
 		fmt.Fprintf(&lines, "t %d %s %d\n", ms, name, n)
 		files++
 	}
-	if files > 0 {
+	if files += len(out); files > 0 {
 		if err := v.noteArrivals(lines.String()); err != nil {
 			return 0, err
 		}
-		for _, name := range rq.Blobs {
+		for _, name := range out {
 			v.came.out[name] = true
 		}
 	}

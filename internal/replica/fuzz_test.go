@@ -216,7 +216,7 @@ func FuzzBranch(f *testing.F) {
 				t.Errorf("of %q only %d bytes count, %v", name, size, err)
 			}
 		}
-		if again, oerr := openVault(v.dir); oerr != nil || len(again.came.out) != len(m.out) {
+		if again, oerr := openVault(v.dir); oerr != nil || len(again.came.out) != len(m.out) || len(v.came.out) != len(m.out) {
 			t.Errorf("after a restart %d files count no more, %d before, %v", len(again.came.out), len(m.out), oerr)
 		}
 	})

@@ -96,3 +96,45 @@ func TestNothingGoesToAPlaceAbroadWithoutItsPapers(t *testing.T) {
 		t.Fatalf("after the papers: %v", err)
 	}
 }
+
+// TestWhatTheNodeLostIsNotSentAgainWithoutItsPapers: mending is sending, too.
+func TestWhatTheNodeLostIsNotSentAgainWithoutItsPapers(t *testing.T) {
+	p := newPair(t)
+	p.sender.retry = 20 * time.Millisecond
+	commitSome(t, p.a, 0, 20)
+	if _, err := p.a.Fold(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.run()
+	p.until("everything is there", 20*time.Second, caughtUp)
+	v := p.node.all()[0]
+	pack := aBlob(t, v, "p~")
+	p.sender.SetTransfer(lapsed)
+	p.until("the way is closed", 20*time.Second, func(st Status) bool { return errors.Is(st.Err, ErrGate) })
+	if err := os.Remove(pack); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.node.verify(t.Context(), v, 0); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time it asks, the first session is over
+		from := time.Now()
+		for heard := from; !heard.After(from); time.Sleep(5 * time.Millisecond) {
+			v.mu.Lock()
+			heard = v.heard
+			v.mu.Unlock()
+			if time.Since(from) > 20*time.Second {
+				t.Fatal("the node hears nothing")
+			}
+		}
+	}
+	if _, err := os.Stat(pack); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("it went to the node: %v", err)
+	}
+	p.sender.SetTransfer(record.Transfer{Country: "MO"})
+	for end := time.Now().Add(60 * time.Second); len(v.state().Damaged) > 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("with them it is not mended: %+v", p.sender.Status())
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -118,30 +119,29 @@ func (p *Place) aside(ctx context.Context, name string, epoch uint32) error {
 }
 
 // sameLog is how many entries of the log that lies at the place are this log's, 0
-// when it is another, or one that went on elsewhere.
+// when it is another, or one that went on elsewhere. Without a log nothing of it
+// is judged.
 func (p *Place) sameLog(ctx context.Context, l *audit.Log) (int64, error) {
+	if l == nil {
+		return math.MaxInt64, nil
+	}
 	cp, _, err := p.t.get(ctx, checkpointName)
-	if errors.Is(err, ErrUnknown) || l == nil {
+	if errors.Is(err, ErrUnknown) {
 		return 0, nil
 	} else if err != nil {
 		return 0, err
 	}
-	fields := bytes.SplitN(cp, []byte("\n"), 4) // origin, size, hash, the rest
-	if len(fields) < 4 {
+	lines := strings.SplitN(string(cp), "\n", 3) // origin, size, the rest
+	if len(lines) < 3 {
 		return 0, nil
 	}
-	n, err := strconv.ParseInt(string(fields[1]), 10, 64)
+	n, err := strconv.ParseInt(lines[1], 10, 64)
 	if err != nil {
 		return 0, nil
 	}
-	own, err := l.CheckpointAt(n)
-	if errors.Is(err, audit.ErrNotFound) {
-		return 0, nil
-	} else if err != nil {
-		return 0, err
-	}
-	if mine := bytes.SplitN(own, []byte("\n"), 4); len(mine) < 4 || !bytes.Equal(mine[2], fields[2]) {
+	own, err := l.CheckpointAt(n) // the bytes that this log signed then
+	if errors.Is(err, audit.ErrNotFound) || err == nil && !bytes.Equal(own, cp) {
 		return 0, nil
 	}
-	return n, nil
+	return n, err
 }

@@ -128,11 +128,8 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 	if err := s.branch(ctx, a, &st); err != nil {
 		return err
 	}
-	if err := s.mend(ctx, a, st.Damaged); err != nil {
-		return err
-	}
 	s.owed(a, &st)
-	same := false
+	same, damaged := false, st.Damaged
 	for {
 		if err := s.gate(); err != nil {
 			return err
@@ -160,11 +157,10 @@ func (s *Sender) session(ctx context.Context, a *archive.Archive, l *audit.Log) 
 				s.set(func(x *Status) { x.Behind = 0 })
 			}
 		}
-		damaged, err := s.idle(ctx, logged)
-		if err != nil {
+		if err := s.mend(ctx, a, damaged); err != nil { // what is new goes before
 			return err
 		}
-		if err := s.mend(ctx, a, damaged); err != nil {
+		if damaged, err = s.idle(ctx, logged); err != nil {
 			return err
 		}
 	}
