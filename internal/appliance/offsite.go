@@ -193,7 +193,7 @@ func (a *Appliance) Enrol(ctx context.Context, address, code string) error {
 
 // notEnrolled says why a node was not enrolled with.
 func notEnrolled(err error) error {
-	for id, target := range map[string]error{"offsite.superseded": replica.ErrSuperseded, "offsite.takingover": replica.ErrTakingOver, "offsite.code": replica.ErrCode, "offsite.impostor": replica.ErrImpostor, "offsite.conflict": replica.ErrConflict, "offsite.unreachable": replica.ErrNode,
+	for id, target := range map[string]error{"offsite.superseded": replica.ErrSuperseded, "offsite.takingover": replica.ErrTakingOver, "offsite.code": replica.ErrCode, "offsite.impostor": replica.ErrImpostor, "offsite.conflict": replica.ErrConflict, "offsite.noanswer": replica.ErrNode,
 		"offsite.old": replica.ErrTooOld, "offsite.node.old": replica.ErrNodeTooOld, "witness.same": replica.ErrSameNode} {
 		if errors.Is(err, target) {
 			return &i18n.Error{ID: id, Err: err}
