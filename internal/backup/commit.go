@@ -142,6 +142,7 @@ func (e *Engine) apply(ctx context.Context, c *archive.Commit, missing []bool) e
 	depts := false
 	for i := range c.Records {
 		rows[i] = e.Row(&c.Records[i], c.Locs[i], i)
+		e.described(&rows[i])
 		if missing != nil && missing[i] {
 			rows[i].State |= catalog.Incomplete
 		}

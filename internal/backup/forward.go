@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"farol/internal/archive"
 	"farol/internal/catalog"
@@ -84,16 +87,91 @@ func (e *Engine) bringForward(ctx context.Context) error {
 // takeIn applies records of folded commits, commit by commit.
 func (e *Engine) takeIn(ctx context.Context, late []walked) error {
 	slices.SortFunc(late, func(a, b walked) int { return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.index, b.index)) })
+	f := forward{e: e}
 	for i := 0; i < len(late); {
 		n := i
 		c := &archive.Commit{Seq: late[i].seq}
 		for ; n < len(late) && late[n].seq == c.Seq; n++ {
 			c.Records, c.Locs = append(c.Records, late[n].rec), append(c.Locs, late[n].loc)
 		}
-		if err := e.apply(ctx, c, nil); err != nil {
+		if err := f.take(ctx, c); err != nil {
 			return err
 		}
 		i = n
 	}
+	return f.flush(ctx)
+}
+
+// forward brings the catalog forward by many commits at a time: they are shaped
+// on every core and written in one transaction. As in [Engine.Rebuild], what
+// describes something is taken in order and before the rest.
+type forward struct {
+	e     *Engine
+	late  []walked
+	rows  []catalog.Row // of late; without a name where not yet shaped
+	bytes int
+	seq   uint64 // last commit taken
+}
+
+const (
+	forwardRows = 20_000   // of one transaction
+	forwardWait = 16 << 20 // bytes of records
+)
+
+// take takes the next commit.
+func (f *forward) take(ctx context.Context, c *archive.Commit) error {
+	depts := false
+	for i := range c.Records {
+		w := walked{c.Records[i], c.Locs[i], c.Seq, i}
+		var row catalog.Row
+		if describes(w.rec.Ref) {
+			row = f.e.late(&w)
+			depts = depts || row.OfDept != nil
+			f.e.described(&row)
+		}
+		f.late, f.rows, f.bytes = append(f.late, w), append(f.rows, row), f.bytes+len(w.rec.Raw)
+	}
+	f.seq = c.Seq
+	if !depts && len(f.late) < forwardRows && f.bytes < forwardWait {
+		return nil
+	}
+	if err := f.flush(ctx); err != nil || !depts {
+		return err
+	}
+	return f.e.loadDepts(ctx) // what follows is classed by their new names
+}
+
+// late is the row of a record, ready to be written.
+func (e *Engine) late(w *walked) catalog.Row {
+	row := e.Row(&w.rec, w.loc, w.index)
+	row.Seq = w.seq
+	e.d.Catalog.Index(&row)
+	return row
+}
+
+// flush writes what was taken.
+func (f *forward) flush(ctx context.Context) error {
+	if f.seq == 0 {
+		return nil
+	}
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for from := 0; from < len(f.rows); from += rebuildPart {
+		g.Go(func() error {
+			for i := from; i < min(from+rebuildPart, len(f.rows)); i++ {
+				if f.rows[i].Ref.ID == "" {
+					f.rows[i] = f.e.late(&f.late[i])
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if err := f.e.d.Catalog.ApplyAll(ctx, f.seq, f.rows); err != nil {
+		return err
+	}
+	*f = forward{e: f.e, late: f.late[:0], rows: f.rows[:0]}
 	return nil
 }

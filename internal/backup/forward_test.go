@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"farol/internal/db"
 	"farol/internal/dingtalk/simulator"
 	"farol/internal/keys"
+	"farol/internal/record"
 )
 
 // image writes the catalog as it stands beside the state folder.
@@ -102,6 +104,51 @@ func TestAnOlderCatalogIsBroughtForward(t *testing.T) {
 	b.open(t)
 	b.run(t, Full)
 	b.compare(t)
+}
+
+// TestAConversationThatNoListingToldOfIsPrivateAllTheSame: it is merged from a
+// former appliance, or neither the image nor the settings, which come out of a
+// copy of their own, know of it.
+func TestAConversationThatNoListingToldOfIsPrivateAllTheSame(t *testing.T) {
+	b := newBench(t, simulator.Options{Seed: 14, People: 12, Messages: 200})
+	b.run(t, Full)
+	b.close(t)
+	b.assemble(t)
+	if err := b.Repair(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	image := b.image(t)
+	at := time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)
+	commit := func(id, raw string) {
+		t.Helper()
+		rec := record.Record{Ref: record.Ref{Kind: record.Chat, Container: "cidpair==", ID: id}, Time: at, Dept: 1, Raw: []byte(raw)}
+		if err := b.commit(t.Context(), []*work{{recs: []record.Record{rec}, missing: []bool{false}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	message := func(id, text string) {
+		commit(id, `{"openMessageId":"`+id+`","sender":{"name":"陳大文","openDingTalkId":"open1"},"msgType":"text","createTime":"2026-03-02 09:00:00","content":"`+text+`"}`)
+	}
+	commit("@", `{"openConversationId":"cidpair==","title":"陳大文","conversationType":1}`)
+	message("msg1==", "between two")
+	if _, err := b.d.Archive.Fold(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	message("msg2==", "and once more")
+	b.live()
+	was, is, err := b.older(t, image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	differ(t, was, is)
+	b.open(t)
+	was, is, _, _ = b.lose(t)
+	differ(t, was, is)
+	if n := len(slices.DeleteFunc(is, func(line string) bool {
+		return !strings.Contains(line, "kind 2") || !strings.Contains(line, "ms 1772413200000") || !strings.Contains(line, "state 8")
+	})); n != 2 {
+		t.Errorf("%d of 2 messages are private", n)
+	}
 }
 
 // TestACatalogThatHoldsDeadAddressesIsMadeAnew: what cannot be brought forward is

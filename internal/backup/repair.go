@@ -38,6 +38,7 @@ func (e *Engine) Repair(ctx context.Context) error {
 	if applied > e.d.Archive.LastSeq() {
 		return fmt.Errorf("the catalog knows commit %d, the archive ends at %d: %w", applied, e.d.Archive.LastSeq(), archive.ErrRebuild)
 	}
+	late := forward{e: e}
 	take := func(c *archive.Commit) error {
 		if err := e.witness(ctx, c); err != nil {
 			return err
@@ -45,13 +46,16 @@ func (e *Engine) Repair(ctx context.Context) error {
 		if c.Seq <= applied {
 			return nil
 		}
-		return e.apply(ctx, c, nil)
+		return late.take(ctx, c)
 	}
 	// whichever view is further behind decides where to begin
 	from := min(applied, e.witnessed)
 	err = e.d.Archive.Replay(ctx, from, take)
 	if errors.Is(err, archive.ErrRebuild) && from < applied {
 		err = e.d.Archive.Replay(ctx, applied, take) // only the log's bookkeeping is older than the journal; nothing is owed
+	}
+	if err == nil {
+		err = late.flush(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("bring the catalog forward: %w", err)

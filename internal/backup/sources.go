@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"farol/internal/catalog"
 	"farol/internal/connector"
 	"farol/internal/record"
 	"farol/internal/settings"
@@ -26,6 +27,18 @@ func (e *Engine) source(k record.Kind, id string) (connector.Source, bool) {
 	defer e.mu.Unlock()
 	s, ok := e.sources[string(k)+"/"+id]
 	return s, ok
+}
+
+// described remembers a conversation by the record that describes it, before
+// what it holds is taken in: of one that is merged, or brought forward to, no
+// listing has told yet whether it is private.
+func (e *Engine) described(row *catalog.Row) {
+	if row.Container == nil {
+		return
+	}
+	src, _ := e.source(row.Container.Kind, row.Container.ID)
+	src.Container = *row.Container
+	e.remember([]connector.Source{src})
 }
 
 // listed keeps what a listing of a kind found. After a whole listing nobody

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -31,7 +30,7 @@ type Row struct {
 	Class     record.Class
 	State     int
 	Bytes     int64
-	Seq       uint64 // commit; only Rebuild reads it
+	Seq       uint64 // commit; [Catalog.Apply] sets it
 	Index     int    // leaf in the commit
 	Loc       record.Loc
 	Text      string            // what search finds, in plaintext; only blind tokens are kept
@@ -47,6 +46,8 @@ type Row struct {
 type blindRow struct {
 	item, container, author int64 // author 0: nobody
 	doc                     string
+	id                      int64  // row, once it has one
+	until                   uint64 // commit of the same batch that replaces it, 0 none
 }
 
 // Person is an upstream person key and the name seen with it.
@@ -54,7 +55,8 @@ type Person struct{ Key, Name string }
 
 // Index works out beforehand what the file holds in place of a row's names and
 // words, so that many goroutines can share that work; Text is empty afterwards.
-// [Catalog.Apply] and [Rebuild.Add] do it for rows that did not go through it.
+// [Catalog.Apply], [Catalog.ApplyAll] and [Rebuild.Add] do it for rows that did
+// not go through it.
 func (c *Catalog) Index(r *Row) {
 	if r.blind.item != 0 {
 		return
@@ -73,13 +75,19 @@ func (c *Catalog) Index(r *Row) {
 // Apply adds the rows of commit seq in one transaction and marks it applied.
 // Applying a commit again does nothing.
 func (c *Catalog) Apply(ctx context.Context, seq uint64, rows []Row) error {
-	order := make([]int, len(rows))
 	for i := range rows {
-		order[i] = i
+		rows[i].Seq = seq
+	}
+	return c.ApplyAll(ctx, seq, rows)
+}
+
+// ApplyAll adds the rows of many commits, each with its Seq, in one transaction
+// and marks every commit up to seq applied. It comes out as if they had been
+// applied one by one; 20,000 rows at a time are a good measure.
+func (c *Catalog) ApplyAll(ctx context.Context, seq uint64, rows []Row) error {
+	for i := range rows {
 		c.Index(&rows[i])
 	}
-	// FTS5 flushes its buffer when a row id goes backwards.
-	slices.SortStableFunc(order, func(a, b int) int { return rows[a].Time.Compare(rows[b].Time) })
 	err := c.db.Update(ctx, func(tx *db.Tx) error {
 		done, err := applied(ctx, tx)
 		if err != nil || seq <= done {
@@ -90,10 +98,14 @@ func (c *Catalog) Apply(ctx context.Context, seq uint64, rows []Row) error {
 			return err
 		}
 		defer w.close()
-		for _, i := range order {
-			if err := w.row(ctx, seq, &rows[i]); err != nil {
-				return err
+		late := make([]*Row, 0, len(rows))
+		for i := range rows {
+			if rows[i].Seq > done {
+				late = append(late, &rows[i])
 			}
+		}
+		if err := w.add(ctx, late); err != nil {
+			return err
 		}
 		return setMeta(ctx, tx, "applied", strconv.FormatUint(seq, 10))
 	})

@@ -48,7 +48,7 @@ func (b *Rebuild) Add(ctx context.Context, rows []Row) error {
 			}
 			id := b.slots.take(w.slot(r.Time))
 			w.took(r.Time, id)
-			if err := rec.add(ctx, r.values(id, kind, r.Seq, b.seg(r.Loc.Seg))...); err != nil {
+			if err := rec.add(ctx, r.values(id, kind, b.seg(r.Loc.Seg))...); err != nil {
 				return err
 			}
 			if r.blind.doc == "" {

@@ -33,9 +33,11 @@ type order struct {
 
 func orderOf(r *Row) order { return order{r.Seq, r.Time.UnixMilli(), r.Index} }
 
-func (o order) before(p order) bool {
-	return cmp.Or(cmp.Compare(o.seq, p.seq), cmp.Compare(o.ms, p.ms), cmp.Compare(o.idx, p.idx)) < 0
+func (o order) compare(p order) int {
+	return cmp.Or(cmp.Compare(o.seq, p.seq), cmp.Compare(o.ms, p.ms), cmp.Compare(o.idx, p.idx))
 }
+
+func (o order) before(p order) bool { return o.compare(p) < 0 }
 
 // named is a person and when the name was given last.
 type named struct {
