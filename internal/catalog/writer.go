@@ -1,14 +1,10 @@
 package catalog
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -72,86 +68,7 @@ func places(n, width int) string {
 
 func ver64(h record.Hash) int64 { return int64(binary.BigEndian.Uint64(h[:8]) >> 1) }
 
-// add takes rows in as if each had come alone, in the order of commits.
-//
-// Words go last and in order of their rows: a statement that could be undone by
-// itself makes FTS5 write out what it gathered, and so does a row id that goes
-// backwards. One by one between the other statements they took nine tenths of
-// the time.
-func (w *writer) add(ctx context.Context, rows []*Row) error {
-	slices.SortFunc(rows, func(a, b *Row) int { return orderOf(a).compare(orderOf(b)) })
-	first := w.link(rows)
-	for _, r := range first { // in the order of the index that finds them
-		if _, err := w.supersede.ExecContext(ctx, r.Seq, r.blind.item); err != nil {
-			return err
-		}
-	}
-	for _, r := range rows {
-		if err := w.around(ctx, r); err != nil {
-			return err
-		}
-	}
-	slices.SortStableFunc(rows, func(a, b *Row) int { return a.Time.Compare(b.Time) })
-	fts := filler{tx: w.tx, into: "fts(rowid,x)", width: 2, rows: min(ftsRows, max(len(rows), 1))}
-	defer fts.close()
-	for _, r := range rows {
-		if err := w.insertRow(ctx, r); err != nil {
-			return err
-		}
-	}
-	slices.SortFunc(rows, func(a, b *Row) int { return cmp.Compare(a.blind.id, b.blind.id) })
-	for _, r := range rows {
-		if r.blind.doc == "" {
-			continue
-		}
-		if err := fts.add(ctx, r.blind.id, r.blind.doc); err != nil {
-			return err
-		}
-	}
-	return fts.flush(ctx)
-}
-
-// link works out what rows of one batch do to each other: a later version ends
-// an earlier one, and a description of a container owns what came before it. It
-// returns the first row of every item, sorted by item. Rows are in the order of
-// commits.
-func (w *writer) link(rows []*Row) []*Row {
-	first := make(map[int64]*Row, len(rows))
-	owners := map[int64]int64{}
-	for _, r := range slices.Backward(rows) {
-		r.blind.until = 0
-		if next := first[r.blind.item]; next != nil {
-			r.blind.until = next.Seq
-		}
-		first[r.blind.item] = r
-		owner, later := owners[r.blind.container]
-		if r.Container != nil && !later && ownsRecords(r.Ref.Kind) {
-			owners[r.blind.container] = r.Container.Dept
-		}
-		if later {
-			r.Dept = owner
-		}
-	}
-	return slices.SortedFunc(maps.Values(first), func(a, b *Row) int { return cmp.Compare(a.blind.item, b.blind.item) })
-}
-
-// around takes in what a row says of the things it belongs to.
-func (w *writer) around(ctx context.Context, r *Row) error {
-	kind, ok := kindNumber[r.Ref.Kind]
-	if !ok {
-		return fmt.Errorf("kind %q has no number", r.Ref.Kind)
-	}
-	if err := w.container(ctx, r.blind.container, kind, r); err != nil {
-		return err
-	}
-	if r.OfDept != nil {
-		if err := w.dept(ctx, r.OfDept); err != nil {
-			return err
-		}
-	}
-	return w.person(ctx, r)
-}
-
+// insertRow gives a row the first free slot of its time.
 func (w *writer) insertRow(ctx context.Context, r *Row) error {
 	seg, err := w.seg(ctx, r.Loc.Seg)
 	if err != nil {
