@@ -107,7 +107,7 @@ func (k *nodeLink) run(ctx context.Context, session func(context.Context) error)
 func (k *nodeLink) met(st State) {
 	k.set(func(x *Status) {
 		x.Connected, x.Err, x.DiskFree, x.DiskSize, x.Entries, x.Checkpoint = true, nil, st.DiskFree, st.DiskSize, st.Entries, st.Size
-		x.Verified, x.VerifiedFiles, x.Damaged = st.Verified, st.VerifiedFiles, len(st.Damaged)
+		x.Verified, x.VerifiedFiles, x.Damaged = st.Verified, st.VerifiedFiles, st.DamagedFiles
 	})
 }
 
@@ -125,7 +125,7 @@ func (k *nodeLink) idle(ctx context.Context, logged <-chan struct{}) (damaged []
 			return nil, err
 		}
 		k.set(func(x *Status) {
-			x.DiskFree, x.DiskSize, x.Verified, x.VerifiedFiles, x.Damaged = again.DiskFree, again.DiskSize, again.Verified, again.VerifiedFiles, len(again.Damaged)
+			x.DiskFree, x.DiskSize, x.Verified, x.VerifiedFiles, x.Damaged = again.DiskFree, again.DiskSize, again.Verified, again.VerifiedFiles, again.DamagedFiles
 		})
 		return again.Damaged, nil
 	}

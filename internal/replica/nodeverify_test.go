@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -159,6 +160,33 @@ func TestOnlyTheBytesThatCameMendADamagedFile(t *testing.T) {
 	}
 	if got, err := os.ReadFile(pack); err != nil || !bytes.Equal(got, good) || len(v.state().Damaged) > 0 {
 		t.Errorf("not mended: %v %v", v.state().Damaged, err)
+	}
+}
+
+// TestEveryDamagedFileIsAskedForInTurn: the first of very many may be those that
+// nobody has.
+func TestEveryDamagedFileIsAskedForInTurn(t *testing.T) {
+	v := &vault{verified: verified{Damaged: map[string]record.Hash{logEntries: {}}}}
+	const many = 2*mostDamagedTold + 50
+	for i := range many {
+		v.verified.Damaged[fmt.Sprintf("p%04d", i)] = record.Hash{}
+	}
+	asked := map[string]bool{}
+	for range 3 {
+		names, all := v.damaged()
+		if len(names) != mostDamagedTold || all != many {
+			t.Fatalf("%d of %d names", len(names), all)
+		}
+		for _, n := range names {
+			asked[n] = true
+		}
+		delete(v.verified.Damaged, v.told) // mended meanwhile
+		v.verified.Damaged["p9999"] = record.Hash{}
+	}
+	for n := range v.verified.Damaged {
+		if asked[n] == (n == logEntries) {
+			t.Errorf("%s: told %v", n, asked[n])
+		}
 	}
 }
 

@@ -167,8 +167,9 @@ type State struct {
 	Epoch    uint32           `json:"epoch,omitempty"`  // the highest of those that were ever enrolled or took over
 	Branch   uint32           `json:"branch,omitempty"` // epoch of the appliance that should say what is of a branch; 0: none
 
-	Damaged       []string  `json:"damaged,omitempty"` // blobs that are not as they came, or gone: the appliance is asked for them
-	Verified      time.Time `json:"verified,omitzero"` // when the node last read everything back
+	Damaged       []string  `json:"damaged,omitempty"`       // blobs that are not as they came, or gone: the appliance is asked for them; of many, others at each asking
+	DamagedFiles  int       `json:"damaged_files,omitempty"` // how many there are in all
+	Verified      time.Time `json:"verified,omitzero"`       // when the node last read everything back
 	VerifiedFiles int64     `json:"verified_files,omitempty"`
 
 	compared bool // of a session: the entries behind the checkpoint are the node's too

@@ -41,6 +41,7 @@ type vault struct {
 	refused  refusal   // the last checkpoint that did not extend the one held
 	came     arrivals  // when what is held arrived
 	verified verified  // how it was last read back
+	told     string    // damaged blob that the next answer begins with
 
 	doubts   map[string]refusal // what an appliance does not do while it is well
 	anew     map[string]int     // how often a file that kopia overwrites came since anewFrom
@@ -340,7 +341,8 @@ func (v *vault) syncBlobs() error {
 func (v *vault) state() State {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	s := State{Journal: map[string]int64{}, Blobs: v.blobs, PutPos: v.about.PutPos, PutEpoch: v.about.Epoch, Entries: v.entries, Used: v.used, Quota: v.bound(), Branch: v.about.Branch, Damaged: v.damaged(), Verified: v.verified.Ended, VerifiedFiles: v.verified.Files, Size: witnessed(v.dir, v.about.LogKey)}
+	s := State{Journal: map[string]int64{}, Blobs: v.blobs, PutPos: v.about.PutPos, PutEpoch: v.about.Epoch, Entries: v.entries, Used: v.used, Quota: v.bound(), Branch: v.about.Branch, Verified: v.verified.Ended, VerifiedFiles: v.verified.Files, Size: witnessed(v.dir, v.about.LogKey)}
+	s.Damaged, s.DamagedFiles = v.damaged()
 	for k, n := range v.journal {
 		s.Journal[k] = n
 	}

@@ -56,7 +56,7 @@ const (
 	verifyEvery     = 7 * 24 * time.Hour
 	verifyRate      = 32 << 20 // bytes a second: what comes in goes before
 	verifyKeep      = 30 * time.Second
-	mostDamagedTold = 200 // names in an answer
+	mostDamagedTold = 200 // names in one answer
 )
 
 func (v *vault) loadVerified() error {
@@ -320,9 +320,22 @@ func (v *vault) healed(name string) error {
 	return errHealed
 }
 
-// damaged are names to ask the appliance for, the first of them. The caller holds
-// the lock.
-func (v *vault) damaged() []string {
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(v.verified.Damaged)), func(name string) bool { return strings.Contains(name, "/") }) // a journal or the log: nobody can mend it
-	return names[:min(len(names), mostDamagedTold)]
+// damaged are names to ask the appliance for, and how many there are in all. Each
+// asking names the next of them: an appliance cannot mend every one, and those
+// that it cannot must not hide the others. The caller holds the lock.
+func (v *vault) damaged() (names []string, all int) {
+	for name := range v.verified.Damaged {
+		if !strings.Contains(name, "/") { // a journal or the log: nobody can mend it
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	all = len(names)
+	if all <= mostDamagedTold {
+		return names, all
+	}
+	from, _ := slices.BinarySearch(names, v.told)
+	names = append(names[from:], names[:from]...)
+	v.told = names[mostDamagedTold]
+	return names[:mostDamagedTold], all
 }
