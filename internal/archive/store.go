@@ -83,6 +83,7 @@ type blobs struct {
 	onPut func(PutEntry)
 
 	parity *parities // nil: none are made
+	open   openFiles
 
 	mu    sync.Mutex
 	index map[blob.ID]blob.Metadata // the x blobs
@@ -95,6 +96,10 @@ type blobs struct {
 const emptySettings = string(format.KopiaBlobCfgBlobID) + sharded.CompleteBlobSuffix
 
 func (b *blobs) rel(path string) string { return strings.TrimPrefix(path, b.root+"/") }
+
+// contiguous bounds what is read in one piece; kopia keeps such buffers for
+// reuse.
+const contiguous = 8 << 20
 
 // blobID puts a file name back together: the folders are its first letters.
 func blobID(rel string) (blob.ID, bool) {
@@ -120,13 +125,32 @@ func (b *blobs) listIndex(prefix blob.ID) []blob.Metadata {
 
 func (b *blobs) GetBlobFromPath(ctx context.Context, _, path string, offset, length int64, out blob.OutputBuffer) error {
 	out.Reset()
-	f, err := os.Open(path)
+	var err error
+	if length >= 0 && pack(b.rel(path)) {
+		err = b.readPack(path, offset, length, out)
+	} else {
+		err = readFile(path, offset, length, out)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if gerr := b.guard(); gerr != nil { // not missing: the disk is gone
 			return gerr
 		}
 		return blob.ErrBlobNotFound
 	}
+	return err
+}
+
+// readPack reads a content out of a pack that stays open for the next one.
+func (b *blobs) readPack(path string, offset, length int64, out blob.OutputBuffer) error {
+	f, err := b.open.get(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(readPart(f.File, offset, length, out), b.open.put(f))
+}
+
+func readFile(path string, offset, length int64, out blob.OutputBuffer) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
@@ -140,8 +164,20 @@ func (b *blobs) GetBlobFromPath(ctx context.Context, _, path string, offset, len
 	return blob.EnsureLengthExactly(out.Length(), length)
 }
 
-// readPart reads a part of a blob with as few calls as buffers allow.
+// readPart reads a part of a blob with as few calls as buffers allow: into the
+// place where it is deciphered, if that has one.
 func readPart(f *os.File, offset, length int64, out blob.OutputBuffer) error {
+	if room, ok := out.(interface{ MakeContiguous(int) []byte }); ok && length > 0 && length <= contiguous {
+		n, err := f.ReadAt(room.MakeContiguous(int(length)), offset)
+		if int64(n) == length {
+			return nil
+		}
+		out.Reset() // nobody must take what was not read for bytes
+		if err == io.EOF {
+			return blob.EnsureLengthExactly(n, length)
+		}
+		return err
+	}
 	pooled := buffers.Get().(*[]byte)
 	defer buffers.Put(pooled)
 	for length > 0 {
@@ -329,7 +365,9 @@ func (b *blobs) write(path string, data io.WriterTo, also io.Writer, mtime time.
 		err = b.fault("blob.rename")
 	}
 	if err == nil {
+		b.open.drop(path)
 		err = os.Rename(tmp, path)
+		b.open.drop(path) // who opened it in between
 	}
 	if err != nil {
 		_ = os.Remove(tmp)
@@ -381,6 +419,7 @@ func (b *blobs) DeleteBlobInPath(ctx context.Context, _, path string) error {
 	if err := b.fault("blob.delete"); err != nil {
 		return full(err)
 	}
+	b.open.drop(path)
 	err := os.Remove(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return full(err) // a file system may need room to delete

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,7 +84,8 @@ func (a *Archive) Maintain(ctx context.Context, full bool) error {
 	a.foldMu.Lock()
 	defer a.foldMu.Unlock()
 	mode := maintenance.ModeQuick
-	if err := a.writable(); err != nil {
+	// without the disk, kopia would make its lock where the disk should be
+	if err := cmp.Or(a.writable(), a.guard()); err != nil {
 		return fmt.Errorf("%s maintenance: %w", mode, err)
 	}
 	if full {
