@@ -64,7 +64,7 @@ func takeCatalog(ctx context.Context, arch *archive.Archive, stateDir string) (m
 	path := filepath.Join(stateDir, "catalog.db")
 	tmp := path + ".new"
 	var f *os.File
-	made, err = arch.TakeCopy(ctx, copiedCatalog, func() (io.Writer, error) {
+	made, err = arch.TakeCopy(ctx, copiedCatalog, func() (io.WriterAt, error) {
 		if f != nil {
 			f.Close() // of a copy that turned out damaged
 		}

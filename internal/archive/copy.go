@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/kopia/kopia/fs"
 	"github.com/kopia/kopia/repo/manifest"
 	"github.com/kopia/kopia/repo/object"
 	"github.com/kopia/kopia/snapshot"
+	"golang.org/x/sync/errgroup"
 )
 
 // A copy is a large file that can be made anew from the records, and that it
@@ -137,11 +140,11 @@ func (a *Archive) Copied(ctx context.Context, name string) (time.Time, error) {
 	return copyTime(list[0]), nil
 }
 
-// TakeCopy writes the newest whole copy of a name to what begin gives and tells
-// when it was made. begin is called before each try, so that what a damaged copy
-// left can be dropped. TakeCopy returns [ErrNotFound] when there is none and
+// TakeCopy writes the newest whole copy of a name to what begin gives, in pieces
+// of 4 MiB of which several are written at once, and tells when it was made. begin is
+// called before each try, so that what a damaged copy left can be dropped. TakeCopy returns [ErrNotFound] when there is none and
 // [ErrCorrupt] when none is whole.
-func (a *Archive) TakeCopy(ctx context.Context, name string, begin func() (io.Writer, error)) (made time.Time, err error) {
+func (a *Archive) TakeCopy(ctx context.Context, name string, begin func() (io.WriterAt, error)) (made time.Time, err error) {
 	list, err := a.copies(ctx, name)
 	if err != nil {
 		return made, err
@@ -165,19 +168,45 @@ func (a *Archive) TakeCopy(ctx context.Context, name string, begin func() (io.Wr
 	return made, fmt.Errorf("take the copy of %s: %w", name, failed)
 }
 
-func (a *Archive) readCopy(ctx context.Context, man *snapshot.Manifest, begin func() (io.Writer, error)) error {
-	r, err := a.openObject(ctx, man.RootObjectID())
-	if err != nil {
-		return err
-	}
-	defer r.Close()
+// copyStripe is how much of a copy a core reads at a time.
+const copyStripe = 4 << 20
+
+// readCopy reads a copy on every core: deciphering and unpacking take longer than
+// writing.
+func (a *Archive) readCopy(ctx context.Context, man *snapshot.Manifest, begin func() (io.WriterAt, error)) error {
 	w, err := begin()
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(w, r)
-	if err == nil && n != man.RootEntry.FileSize {
-		err = fmt.Errorf("%d bytes of %d: %w", n, man.RootEntry.FileSize, ErrCorrupt)
+	size := man.RootEntry.FileSize
+	var next atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	for range runtime.GOMAXPROCS(0) {
+		g.Go(func() error {
+			r, err := a.openObject(ctx, man.RootObjectID())
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			if r.Length() != size {
+				return fmt.Errorf("%d bytes of %d: %w", r.Length(), size, ErrCorrupt)
+			}
+			for ctx.Err() == nil {
+				at := next.Add(copyStripe) - copyStripe
+				if at >= size {
+					return nil
+				}
+				if _, err := r.Seek(at, io.SeekStart); err != nil {
+					return err
+				}
+				if _, err := io.CopyN(io.NewOffsetWriter(w, at), r, min(copyStripe, size-at)); err == io.EOF {
+					return fmt.Errorf("it ends early: %w", ErrCorrupt)
+				} else if err != nil {
+					return err
+				}
+			}
+			return ctx.Err()
+		})
 	}
-	return err
+	return g.Wait()
 }

@@ -20,9 +20,15 @@ func put(t *testing.T, a *Archive, b []byte) {
 
 func take(t *testing.T, a *Archive) ([]byte, error) {
 	t.Helper()
-	var b bytes.Buffer
-	_, err := a.TakeCopy(t.Context(), "view.db", func() (io.Writer, error) { b.Reset(); return &b, nil })
-	return b.Bytes(), err
+	path := filepath.Join(t.TempDir(), "taken")
+	var f *os.File
+	_, err := a.TakeCopy(t.Context(), "view.db", func() (_ io.WriterAt, err error) { f, err = os.Create(path); return f, err })
+	if f == nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, rerr := os.ReadFile(path)
+	return b, errors.Join(err, rerr)
 }
 
 func TestTheNewestCopyComesBackAndOnlyOneOlderStays(t *testing.T) {
@@ -31,7 +37,7 @@ func TestTheNewestCopyComesBackAndOnlyOneOlderStays(t *testing.T) {
 		t.Fatalf("a copy nobody made: %v", err)
 	}
 	rng := rand.New(rand.NewPCG(3, 4))
-	b := make([]byte, 3<<20+777)
+	b := make([]byte, 3*copyStripe+777)
 	for i := range b {
 		b[i] = byte(rng.Uint32())
 	}
@@ -78,7 +84,7 @@ func TestADamagedCopyIsPassedOverForTheOneBefore(t *testing.T) {
 	a, dir := newArchive(t, Options{NoParity: true})
 	rng := rand.New(rand.NewPCG(7, 8))
 	fill := func() []byte {
-		b := make([]byte, 2<<20)
+		b := make([]byte, 2*copyStripe)
 		for i := range b {
 			b[i] = byte(rng.Uint32())
 		}
