@@ -97,10 +97,6 @@ const emptySettings = string(format.KopiaBlobCfgBlobID) + sharded.CompleteBlobSu
 
 func (b *blobs) rel(path string) string { return strings.TrimPrefix(path, b.root+"/") }
 
-// contiguous bounds what is read in one piece; kopia keeps such buffers for
-// reuse.
-const contiguous = 8 << 20
-
 // blobID puts a file name back together: the folders are its first letters.
 func blobID(rel string) (blob.ID, bool) {
 	id, ok := strings.CutSuffix(strings.ReplaceAll(rel, "/", ""), sharded.CompleteBlobSuffix)
@@ -164,20 +160,10 @@ func readFile(path string, offset, length int64, out blob.OutputBuffer) error {
 	return blob.EnsureLengthExactly(out.Length(), length)
 }
 
-// readPart reads a part of a blob with as few calls as buffers allow: into the
-// place where it is deciphered, if that has one.
+// readPart reads a part of a blob with as few calls as buffers allow. Reading into
+// one piece of kopia's own, where it is deciphered, would save a copy: it keeps so
+// few of them for reuse that a restore took three times as long.
 func readPart(f *os.File, offset, length int64, out blob.OutputBuffer) error {
-	if room, ok := out.(interface{ MakeContiguous(int) []byte }); ok && length > 0 && length <= contiguous {
-		n, err := f.ReadAt(room.MakeContiguous(int(length)), offset)
-		if int64(n) == length {
-			return nil
-		}
-		out.Reset() // nobody must take what was not read for bytes
-		if err == io.EOF {
-			return blob.EnsureLengthExactly(n, length)
-		}
-		return err
-	}
 	pooled := buffers.Get().(*[]byte)
 	defer buffers.Put(pooled)
 	for length > 0 {
