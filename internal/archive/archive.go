@@ -523,7 +523,7 @@ func (a *Archive) shut(ctx context.Context) error {
 	}
 	if a.blobs != nil {
 		a.blobs.parity.wait()
-		errs = append(errs, a.blobs.open.close(), a.blobs.log.close())
+		errs = append(errs, a.blobs.log.close())
 	}
 	if a.codec != nil {
 		a.codec.close()

@@ -279,8 +279,5 @@ func (a *Archive) setAside(path string) error {
 	if err := os.Rename(path, to); err != nil {
 		return err
 	}
-	if a.blobs != nil {
-		a.blobs.open.drop(path)
-	}
 	return errors.Join(syncDir(filepath.Dir(path)), syncDir(filepath.Dir(to)))
 }

@@ -83,7 +83,6 @@ type blobs struct {
 	onPut func(PutEntry)
 
 	parity *parities // nil: none are made
-	open   openFiles
 
 	mu    sync.Mutex
 	index map[blob.ID]blob.Metadata // the x blobs
@@ -121,32 +120,13 @@ func (b *blobs) listIndex(prefix blob.ID) []blob.Metadata {
 
 func (b *blobs) GetBlobFromPath(ctx context.Context, _, path string, offset, length int64, out blob.OutputBuffer) error {
 	out.Reset()
-	var err error
-	if length >= 0 && pack(b.rel(path)) {
-		err = b.readPack(path, offset, length, out)
-	} else {
-		err = readFile(path, offset, length, out)
-	}
+	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if gerr := b.guard(); gerr != nil { // not missing: the disk is gone
 			return gerr
 		}
 		return blob.ErrBlobNotFound
 	}
-	return err
-}
-
-// readPack reads a content out of a pack that stays open for the next one.
-func (b *blobs) readPack(path string, offset, length int64, out blob.OutputBuffer) error {
-	f, err := b.open.get(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(readPart(f.File, offset, length, out), b.open.put(f))
-}
-
-func readFile(path string, offset, length int64, out blob.OutputBuffer) error {
-	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
@@ -160,9 +140,7 @@ func readFile(path string, offset, length int64, out blob.OutputBuffer) error {
 	return blob.EnsureLengthExactly(out.Length(), length)
 }
 
-// readPart reads a part of a blob with as few calls as buffers allow. Reading into
-// one piece of kopia's own, where it is deciphered, would save a copy: it keeps so
-// few of them for reuse that a restore took three times as long.
+// readPart reads a part of a blob with as few calls as buffers allow.
 func readPart(f *os.File, offset, length int64, out blob.OutputBuffer) error {
 	pooled := buffers.Get().(*[]byte)
 	defer buffers.Put(pooled)
@@ -351,9 +329,7 @@ func (b *blobs) write(path string, data io.WriterTo, also io.Writer, mtime time.
 		err = b.fault("blob.rename")
 	}
 	if err == nil {
-		b.open.drop(path)
 		err = os.Rename(tmp, path)
-		b.open.drop(path) // who opened it in between
 	}
 	if err != nil {
 		_ = os.Remove(tmp)
@@ -405,7 +381,6 @@ func (b *blobs) DeleteBlobInPath(ctx context.Context, _, path string) error {
 	if err := b.fault("blob.delete"); err != nil {
 		return full(err)
 	}
-	b.open.drop(path)
 	err := os.Remove(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return full(err) // a file system may need room to delete
