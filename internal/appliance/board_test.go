@@ -20,7 +20,7 @@ import (
 var forDigging = []string{
 	"farol_archive_damaged", "farol_backup_running", "farol_journal_bytes", "farol_journal_unfolded_commits", "farol_audit_checkpoint_timestamp_seconds",
 	"farol_completeness_oldest_walk_timestamp_seconds", "farol_offsite_enrolled", "farol_offsite_last_complete_timestamp_seconds", "farol_place_held_bytes", "farol_place_last_verified_timestamp_seconds",
-	"farol_records_counted_timestamp_seconds", "farol_verify_last_duration_seconds", "farol_verify_last_records",
+	"farol_records_counted_timestamp_seconds", "farol_second_witness_connected", "farol_second_witness_enrolled", "farol_verify_last_duration_seconds", "farol_verify_last_records",
 }
 
 // notYet are figures that an appliance of one day cannot have.

@@ -26,7 +26,7 @@ var parts = []struct {
 	name string
 	read func(*metrics, look) error
 }{
-	{"appliance", (*metrics).readSelf}, {"archive", (*metrics).readArchive}, {"growth", (*metrics).readGrowth}, {"off-site", (*metrics).readOffsite}, {"places", (*metrics).readPlaces},
+	{"appliance", (*metrics).readSelf}, {"archive", (*metrics).readArchive}, {"growth", (*metrics).readGrowth}, {"off-site", (*metrics).readOffsite}, {"second witness", (*metrics).readWitness}, {"places", (*metrics).readPlaces},
 	{"runs", (*metrics).readRuns}, {"completeness", (*metrics).readComplete}, {"held", (*metrics).readHeld}, {"verify", (*metrics).readVerify}, {"alarms", (*metrics).readAlarms},
 	{"log", (*metrics).readLog}, {"dingtalk", (*metrics).readUpstream}, {"sessions", (*metrics).readSessions},
 }
@@ -140,6 +140,27 @@ func (m *metrics) readOffsite(l look) error {
 		l.put(figDiskSize, float64(st.DiskSize), "node")
 	}
 	return l.whenWritten(figWitnessedAt, filepath.Join(m.a.logDir(), audit.NodeWitness.File()))
+}
+
+var (
+	figSecond     = gauge("second_witness_enrolled", "Whether there is a second witness of the audit log.")
+	figSecondOn   = gauge("second_witness_connected", "Whether the second witness answers.")
+	figSecondSize = gauge("second_witness_entries", "Entries of the audit log that the second witness has signed for.")
+	figSecondAt   = gauge("second_witness_last_timestamp_seconds", "When the second witness last signed for the audit log.")
+)
+
+func (m *metrics) readWitness(l look) error {
+	w := m.a.currentWitness()
+	l.is(figSecond, w != nil)
+	if w == nil {
+		return nil
+	}
+	st := w.Status()
+	l.is(figSecondOn, st.Connected)
+	if st.Checkpoint > 0 {
+		l.put(figSecondSize, float64(st.Checkpoint))
+	}
+	return l.whenWritten(figSecondAt, filepath.Join(m.a.logDir(), audit.SecondWitness.File()))
 }
 
 // whenWritten puts when a file was written last; one that is not there was not.

@@ -24,8 +24,8 @@ import (
 	"farol/internal/web"
 )
 
-// dayOf is an appliance that has a backup, a fold, a node, a storage place, a
-// reading back and an alarm behind it.
+// dayOf is an appliance that has a backup, a fold, a node, a second witness, a
+// storage place, a reading back and an alarm behind it.
 func dayOf(t *testing.T) *started {
 	t.Helper()
 	h := newStart(t, simulator.Options{Seed: 5, People: 12, Messages: 200}, Logger("error"))
@@ -40,6 +40,7 @@ func dayOf(t *testing.T) *started {
 	agree(t, h)
 	must(a.FinishSetup(ctx))
 	must(a.Enrol(ctx, h.nodeAddr, h.node.NewCode()))
+	newWitnessNode(t).add(t, a)
 	_, err := a.AddPlace(ctx, "maria", replica.PlaceConfig{Kind: "dir", Name: "the second disk", Path: t.TempDir()})
 	must(err)
 	_, err = a.engine.Start(ctx, backup.Full, "maria")
@@ -106,7 +107,7 @@ func TestTheMetricsAreWhatTheConsoleSays(t *testing.T) {
 	ctx, a := t.Context(), h.a
 	// The control database is copied into the journal and the log goes on by
 	// themselves: such figures lie between a look before and one after.
-	was, wasLog, wasOff := a.archive.Status(), a.audit.Size(), a.Offsite(ctx)
+	was, wasLog, wasOff, wasSecond := a.archive.Status(), a.audit.Size(), a.Offsite(ctx), a.Witness(ctx)
 	text, fs := scrape(t, h.base)
 	if problems, err := promlint.New(strings.NewReader(text)).Lint(); err != nil || len(problems) > 0 {
 		t.Errorf("promlint: %v %v", problems, err)
@@ -167,6 +168,8 @@ func TestTheMetricsAreWhatTheConsoleSays(t *testing.T) {
 	same(t, fs, 1, "farol_offsite_connected")
 	between(t, fs, 0, 20, "farol_offsite_lag_seconds")
 	between(t, fs, wasOff.CheckpointSize, off.CheckpointSize, "farol_offsite_witnessed_entries")
+	same(t, fs, 1, "farol_second_witness_connected")
+	between(t, fs, wasSecond.CheckpointSize, a.Witness(ctx).CheckpointSize, "farol_second_witness_entries")
 	same(t, fs, float64(health.CheckedRecords), "farol_verify_last_records", "all")
 	same(t, fs, 0, "farol_verify_last_differences", "all")
 	same(t, fs, 1, "farol_alarms_open", "shrink", "chat")

@@ -49,6 +49,7 @@ type supportStatus struct {
 	Runs          []supportRun  `json:"runs"`
 	Verified      []supportRead `json:"verified"`
 	Offsite       supportNode   `json:"offsite"`
+	Witness       supportSecond `json:"second_witness"`
 	Places        []supportCopy `json:"places"`
 	Gaps          int           `json:"gaps"`
 	Mended        []Mended      `json:"mended,omitempty"`
@@ -85,6 +86,14 @@ type supportNode struct {
 	Problem    string        `json:"problem,omitempty"` // a message id
 	Superseded bool          `json:"superseded"`
 	SlowKbit   int64         `json:"slow_kbit,omitempty"`
+}
+
+type supportSecond struct {
+	Set       bool      `json:"set"`
+	Connected bool      `json:"connected"`
+	LastAck   time.Time `json:"last_ack,omitzero"`
+	Witnessed int64     `json:"witnessed"`
+	Problem   string    `json:"problem,omitempty"` // a message id
 }
 
 type supportCopy struct {
@@ -128,11 +137,12 @@ func (a *Appliance) ctlSupport(r *http.Request) (any, error) {
 }
 
 func (a *Appliance) supportStatus(ctx context.Context) (supportStatus, error) {
-	st, off := a.archive.Status(), a.Offsite(ctx)
+	st, off, second := a.archive.Status(), a.Offsite(ctx), a.Witness(ctx)
 	s := supportStatus{Version: Version, NotReady: a.Ready(ctx), Schemas: map[string]int64{}, Commits: st.LastSeq, LastCommit: st.LastCommit, JournalFiles: st.JournalFiles, JournalBytes: st.JournalBytes,
 		Unfolded: st.Unfolded, PendingMoves: st.PendingMoves, LastFold: st.LastFold.Time, FoldTook: st.FoldTook, RepoFiles: st.RepoFiles, RepoBytes: st.Repository, DiskFree: st.DiskFree, Disk: st.Disk, Damage: st.Damage,
 		Entries: a.audit.Size(), Lag: a.engine.Lag(), Mended: a.mended, Memory: memoryNow(os.DirFS("/")),
-		Offsite: supportNode{off.Set, off.Connected, off.Lag, off.BehindBytes, off.LastAck, off.CheckpointSize, off.Problem, off.Superseded, off.SlowKbit}}
+		Offsite: supportNode{off.Set, off.Connected, off.Lag, off.BehindBytes, off.LastAck, off.CheckpointSize, off.Problem, off.Superseded, off.SlowKbit},
+		Witness: supportSecond{second.Set, second.Connected, second.LastAck, second.CheckpointSize, second.Problem}}
 	var errs []error
 	var err error
 	if s.Schemas["control"], err = a.control.Migration(ctx); err != nil {
