@@ -38,10 +38,6 @@ func (e *Engine) bringForward(ctx context.Context) error {
 		return err
 	}
 	e.d.Log.InfoContext(ctx, "bringing an older catalog forward", "its_fold", fold, "fold", st.LastFold.Fold)
-	known, err := e.d.Catalog.Segments(ctx)
-	if err != nil {
-		return err
-	}
 	live, err := e.d.Archive.Segments(ctx)
 	if errors.Is(err, archive.ErrCorrupt) {
 		err = fmt.Errorf("%w: %w", archive.ErrRebuild, err)
@@ -49,8 +45,27 @@ func (e *Engine) bringForward(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var places []catalog.Place
-	var late []walked
+	late, places, err := e.unheard(ctx, live, applied)
+	if err == nil {
+		err = e.takeIn(ctx, late)
+	}
+	if err != nil {
+		return fmt.Errorf("bring the catalog forward: %w", err)
+	}
+	err = e.d.Catalog.Settle(ctx, st.LastFold.Fold, st.LastFold.Seq, places, func(seg string) bool { return live[seg] })
+	if errors.Is(err, catalog.ErrBehind) {
+		return fmt.Errorf("%w: %w", archive.ErrRebuild, err)
+	}
+	return err
+}
+
+// unheard reads the segments that the catalog does not know: late is what was
+// committed after applied, places is where older records lie now.
+func (e *Engine) unheard(ctx context.Context, live map[string]bool, applied uint64) (late []walked, places []catalog.Place, err error) {
+	known, err := e.d.Catalog.Segments(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	size := 0
 	for seg := range live {
 		if known[seg] {
@@ -71,21 +86,18 @@ func (e *Engine) bringForward(ctx context.Context) error {
 			err = fmt.Errorf("%w: %w", archive.ErrRebuild, err)
 		}
 		if err != nil {
-			return fmt.Errorf("bring the catalog forward: %w", err)
+			return nil, nil, err
 		}
 	}
-	if err := e.takeIn(ctx, late); err != nil {
-		return fmt.Errorf("bring the catalog forward: %w", err)
-	}
-	err = e.d.Catalog.Settle(ctx, st.LastFold.Fold, st.LastFold.Seq, places, func(seg string) bool { return live[seg] })
-	if errors.Is(err, catalog.ErrBehind) {
-		return fmt.Errorf("%w: %w", archive.ErrRebuild, err)
-	}
-	return err
+	return late, places, nil
 }
 
-// takeIn applies records of folded commits, commit by commit.
+// takeIn applies records of folded commits, in their order. Segments of which a
+// part was taken in are read again if a crash comes before the catalog is settled.
 func (e *Engine) takeIn(ctx context.Context, late []walked) error {
+	if err := e.d.Catalog.Unsettled(ctx); err != nil {
+		return err
+	}
 	slices.SortFunc(late, func(a, b walked) int { return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.index, b.index)) })
 	f := forward{e: e}
 	for i := 0; i < len(late); {

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -36,6 +37,12 @@ func (b *bench) image(t *testing.T) string {
 // repairing that made of it beside what it was.
 func (b *bench) older(t *testing.T, image string) (was, is []string, err error) {
 	t.Helper()
+	return b.olderUntil(t, image, func() error { return b.Repair(t.Context()) })
+}
+
+// olderUntil does something else with it than repairing.
+func (b *bench) olderUntil(t *testing.T, image string, do func() error) (was, is []string, err error) {
+	t.Helper()
 	b.close(t)
 	box := keys.NewBox(b.root.Derive("control"))
 	path := filepath.Join(b.dir, "catalog.db")
@@ -53,7 +60,7 @@ func (b *bench) older(t *testing.T, image string) (was, is []string, err error) 
 		t.Fatal(err)
 	}
 	b.assemble(t)
-	err = b.Repair(t.Context())
+	err = do()
 	b.part(t)
 	if err == nil {
 		is = dump(t, path, box)
@@ -104,6 +111,60 @@ func TestAnOlderCatalogIsBroughtForward(t *testing.T) {
 	b.open(t)
 	b.run(t, Full)
 	b.compare(t)
+}
+
+// TestACrashWhileAnOlderCatalogIsBroughtForwardLosesNothing: a segment holds
+// records of many commits, and a crash comes after some of them.
+func TestACrashWhileAnOlderCatalogIsBroughtForwardLosesNothing(t *testing.T) {
+	b := newBench(t, simulator.Options{Seed: 15, People: 12, Messages: 200})
+	b.run(t, Full)
+	fold := func() {
+		t.Helper()
+		if _, err := b.d.Archive.Fold(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fold()
+	image := b.image(t)
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		b.sim.Traffic(ctx, 60)
+		cancel()
+		b.run(t, Incremental)
+	}
+	fold()
+	was, _, err := b.olderUntil(t, image, func() error {
+		applied, err := b.d.Catalog.Applied(t.Context())
+		if err = errors.Join(err, b.loadKnown(t.Context()), b.loadSources(t.Context())); err != nil {
+			return err
+		}
+		live, err := b.d.Archive.Segments(t.Context())
+		if err != nil {
+			return err
+		}
+		late, _, err := b.unheard(t.Context(), live, applied)
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(late, func(x, y walked) int { return cmp.Or(cmp.Compare(x.seq, y.seq), cmp.Compare(x.index, y.index)) })
+		n := len(late) / 2
+		for n < len(late) && late[n].seq == late[n-1].seq { // commits are taken in whole
+			n++
+		}
+		if n < 20 || n == len(late) {
+			t.Fatalf("the crash comes after %d of %d", n, len(late))
+		}
+		return b.takeIn(t.Context(), late[:n])
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.assemble(t)
+	if err := b.Repair(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.part(t)
+	differ(t, was, dump(t, filepath.Join(b.dir, "catalog.db"), keys.NewBox(b.root.Derive("control"))))
 }
 
 // TestAConversationThatNoListingToldOfIsPrivateAllTheSame: it is merged from a

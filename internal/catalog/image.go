@@ -33,11 +33,29 @@ func (c *Catalog) Fold(ctx context.Context) (uint64, error) {
 	return strconv.ParseUint(v, 10, 64)
 }
 
-// Segments names what the catalog holds addresses in.
+// unsettled is the number of the last segment that the catalog knew before it was
+// brought forward; it is there until that came to its end.
+const unsettled = "unsettled"
+
+// Unsettled begins to bring the catalog forward: until [Catalog.Settle] a segment
+// that it comes to know counts as not known, because only some of its records
+// may have been taken in.
+func (c *Catalog) Unsettled(ctx context.Context) error {
+	err := c.db.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO meta SELECT ?, coalesce(max(id), 0) FROM seg WHERE true ON CONFLICT(name) DO NOTHING", unsettled)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("begin to bring the catalog forward: %w", err)
+	}
+	return nil
+}
+
+// Segments names what the catalog holds addresses in, and knows whole.
 func (c *Catalog) Segments(ctx context.Context) (map[string]bool, error) {
 	out := map[string]bool{}
 	err := c.db.View(ctx, func(tx *db.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT name FROM seg")
+		rows, err := tx.QueryContext(ctx, "SELECT name FROM seg WHERE id<=coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name=?), id)", unsettled)
 		if err != nil {
 			return err
 		}
@@ -114,6 +132,9 @@ func (c *Catalog) Settle(ctx context.Context, fold, seq uint64, places []Place, 
 			if err := setMeta(ctx, tx, "applied", strconv.FormatUint(seq, 10)); err != nil {
 				return err
 			}
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM meta WHERE name=?", unsettled); err != nil {
+			return err
 		}
 		return setMeta(ctx, tx, "fold", strconv.FormatUint(fold, 10))
 	})
