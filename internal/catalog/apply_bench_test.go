@@ -20,10 +20,7 @@ func BenchmarkApplyToMany(b *testing.B) {
 		have = n
 	}
 	ctx := b.Context()
-	path := os.Getenv("FAROL_BENCH_KEEP")
-	if path == "" {
-		path = filepath.Join(b.TempDir(), "catalog.db")
-	}
+	path := filepath.Join(b.TempDir(), "catalog.db")
 	box := keys.NewBox([]byte("01234567890123456789012345678901"))
 	c, err := Open(ctx, path, Keys{Words: []byte("words"), Names: []byte("names")}, box, nil)
 	if err != nil {
@@ -36,43 +33,33 @@ func BenchmarkApplyToMany(b *testing.B) {
 			Text:  fmt.Sprintf("報價單 PO-2026-%05d 已更新，請於 %d 日前確認數量及交貨期，謝謝。 lot %x", k%99_991, k%31, uint32(k)*2654435761),
 			Bytes: 300, Index: k % 10_000, Seq: uint64(k/10_000 + 1), Loc: record.Loc{Seg: fmt.Sprintf("seg%06d", k/50_000), Off: int64(k%50_000) * 300, Len: 300}}
 	}
-	if n, err := c.Applied(ctx); err != nil {
+	rows := func(from int) []Row {
+		out := make([]Row, 10_000)
+		for i := range out {
+			out[i] = row(from + i)
+		}
+		return out
+	}
+	into, err := c.Rebuild(ctx)
+	if err != nil {
 		b.Fatal(err)
-	} else if n == 0 {
-		into, err := c.Rebuild(ctx)
-		if err != nil {
-			b.Fatal(err)
-		}
-		for at := 0; at < have; at += 10_000 {
-			rows := make([]Row, 10_000)
-			for i := range rows {
-				rows[i] = row(at + i)
-			}
-			if err := into.Add(ctx, rows); err != nil {
-				b.Fatal(err)
-			}
-		}
-		if err := into.Finish(ctx, uint64(have/10_000), 0); err != nil {
+	}
+	at := 0
+	for ; at < have; at += 10_000 {
+		if err := into.Add(ctx, rows(at)); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.ResetTimer()
+	if err := into.Finish(ctx, uint64(at/10_000), 0); err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
-		n, err := c.Applied(ctx)
-		if err != nil {
-			b.Fatal(err)
-		}
-		have = int(n) * 10_000
 		start := time.Now()
-		for at := have; at < have+late; at += 10_000 {
-			rows := make([]Row, 10_000)
-			for i := range rows {
-				rows[i] = row(at + i)
-			}
-			if err := c.Apply(ctx, uint64(at/10_000+1), rows); err != nil {
+		for range late / 10_000 {
+			if err := c.Apply(ctx, uint64(at/10_000+1), rows(at)); err != nil {
 				b.Fatal(err)
 			}
-			b.Logf("%v", time.Since(start))
+			at += 10_000
 		}
 		b.ReportMetric(float64(late)/time.Since(start).Seconds(), "rows/s")
 	}
