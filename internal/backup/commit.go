@@ -179,7 +179,7 @@ func (e *Engine) row(rec *record.Record, loc record.Loc, index int, names func(d
 	conn := e.kinds[rec.Kind]
 	doc, err := conn.Document(rec)
 	if err != nil {
-		return row // shown as raw bytes; the record itself is safe
+		doc = connector.Document{} // shown as raw bytes; the record itself is safe
 	}
 	if doc.Author.Name != "" {
 		row.Author = catalog.Person{Key: rec.Author, Name: doc.Author.Name}
@@ -199,6 +199,9 @@ func (e *Engine) row(rec *record.Record, loc record.Loc, index int, names func(d
 	}
 	facts := policy.Facts{Kind: rec.Kind, Private: private, DeptNames: names(rec.Dept), Title: doc.Title, Text: doc.Body}
 	row.Class = policy.Classify(facts)
+	if err != nil { // nobody knows what it says
+		row.Class = max(row.Class, record.Confidential)
+	}
 	row.State |= int(policy.RealmsOf(facts)) * catalog.Finance
 	if l, ok := conn.(connector.Learner); ok {
 		l.Learn(rec, e.people)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"farol/internal/archive"
+	"farol/internal/catalog"
 	"farol/internal/db"
 	"farol/internal/dingtalk/simulator"
 	"farol/internal/keys"
@@ -281,5 +282,32 @@ func TestASegmentThatCannotBeReadDoesNotKeepItFromStarting(t *testing.T) {
 	defer b.part(t)
 	if err := b.Rebuild(t.Context(), func(int64) {}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestWhatCannotBeReadIsNoLessSecret: a record of a shape that this program does
+// not know is of its conversation all the same, and nobody can tell whether it says
+// "payroll".
+func TestWhatCannotBeReadIsNoLessSecret(t *testing.T) {
+	b := newBench(t, simulator.Options{Seed: 16, People: 12, Messages: 50})
+	b.run(t, Full)
+	commit := func(r record.Record) catalog.Hit {
+		t.Helper()
+		r.Time, r.Dept = time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC), 1
+		if err := b.submit(t.Context(), &work{recs: []record.Record{r}, missing: []bool{false}}); err != nil {
+			t.Fatal(err)
+		}
+		h, err := b.d.Catalog.ByRef(t.Context(), every, r.Ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	commit(record.Record{Ref: record.Ref{Kind: record.Chat, Container: "cidpair==", ID: "@"}, Raw: []byte(`{"openConversationId":"cidpair==","title":"陳大文","conversationType":1}`)})
+	for _, r := range []record.Ref{{Kind: record.Chat, Container: "cidpair==", ID: "m1"}, {Kind: record.Chat, Container: "cidgroup==", ID: "m2"}, {Kind: record.Approvals, Container: "form", ID: "a1"}, {Kind: record.Files, Container: "space", ID: "f1"}} {
+		h := commit(record.Record{Ref: r, Raw: []byte("no JSON at all")})
+		if h.Class < record.Confidential || (h.State&catalog.Private != 0) != (r.Container == "cidpair==") {
+			t.Errorf("%s in %s: class %d, state %d", r.Kind, r.Container, h.Class, h.State)
+		}
 	}
 }

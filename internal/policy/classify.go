@@ -17,10 +17,10 @@ type Facts struct {
 }
 
 // secretWords raise a record to confidential, in the four languages.
-var secretWords = []string{"機密", "机密", "保密", "confidential", "confidencial", "薪酬", "薪資", "工資單", "payroll", "salário", "身份證", "身份证", "護照", "passport", "passaporte"}
+var secretWords = []string{"機密", "机密", "保密", "confidential", "confidencial", "薪酬", "薪資", "薪资", "工資單", "工资单", "payroll", "salário", "身份證", "身份证", "護照", "护照", "passport", "passaporte"}
 
 // closedDepts are departments whose records are confidential by themselves.
-var closedDepts = []string{"人力資源", "人事", "财务", "財務", "法務", "董事", "finance", "human resources", "legal", "recursos humanos", "financeir", "juríd"}
+var closedDepts = []string{"人力資源", "人力资源", "人事", "财务", "財務", "法務", "法务", "董事", "finance", "human resources", "legal", "recursos humanos", "financeir", "juríd"}
 
 // Classify says how secret a record is: 1:1 conversations, approvals and the
 // records of finance, personnel, legal and the board are confidential, as is

@@ -123,6 +123,9 @@ func TestClassesFollowKindDepartmentAndWords(t *testing.T) {
 		{Facts{Kind: record.Approvals}, record.Confidential},
 		{Facts{Kind: record.Files, DeptNames: []string{"出納", "財務部"}}, record.Confidential},
 		{Facts{Kind: record.Contacts, DeptNames: []string{"財務部"}}, record.Internal},
+		{Facts{Kind: record.Chat, DeptNames: []string{"人力资源部"}}, record.Confidential},
+		{Facts{Kind: record.Chat, DeptNames: []string{"法务部"}}, record.Confidential},
+		{Facts{Kind: record.Chat, Text: "三月的工资单已发"}, record.Confidential},
 	} {
 		if got := Classify(c.f); got != c.want {
 			t.Errorf("%+v: %d", c.f, got)
