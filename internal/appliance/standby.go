@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"farol/internal/archive"
 )
 
@@ -70,7 +72,7 @@ func takeCatalog(ctx context.Context, arch *archive.Archive, stateDir string) (m
 		}
 		var err error
 		f, err = os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-		return f, err
+		return early{f}, err
 	})
 	if f != nil {
 		err = errors.Join(err, f.Sync(), f.Close())
@@ -88,4 +90,19 @@ func takeCatalog(ctx context.Context, arch *archive.Archive, stateDir string) (m
 		return time.Time{}, fmt.Errorf("take the catalog's copy: %w", err)
 	}
 	return made, nil
+}
+
+// early is a large file that is put on disk while the rest of it is still made:
+// gigabytes that the kernel kept until the end would be waited for then.
+type early struct{ *os.File }
+
+const earlyPiece = 4 << 20
+
+func (e early) WriteAt(p []byte, off int64) (int, error) {
+	n, err := e.File.WriteAt(p, off)
+	if last := (off + int64(n)) / earlyPiece; last > off/earlyPiece {
+		// It only begins to write; Sync at the end is what counts, and says what failed.
+		_ = unix.SyncFileRange(int(e.Fd()), (last-1)*earlyPiece, earlyPiece, unix.SYNC_FILE_RANGE_WRITE)
+	}
+	return n, err
 }

@@ -231,7 +231,7 @@ func (a *Archive) Replay(ctx context.Context, after uint64, fn func(*Commit) err
 	a.keep.RLock()
 	defer a.keep.RUnlock()
 	a.mu.Lock()
-	last := a.lastSeq
+	last, folded := a.lastSeq, a.pointer.Seq
 	a.mu.Unlock()
 	if after >= last {
 		return nil
@@ -254,7 +254,7 @@ func (a *Archive) Replay(ctx context.Context, after uint64, fn func(*Commit) err
 	var bad []error
 	// Folded files whose moves the catalog has not taken are replayed first.
 	for _, f := range a.j.list() {
-		if !f.folded {
+		if !f.folded || after >= folded { // days of journal are kept: read them only for what is in them
 			continue
 		}
 		if _, err := a.j.scan(ctx, f, 0, nil, give); err != nil {

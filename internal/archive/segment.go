@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/kopia/kopia/fs"
 	"github.com/kopia/kopia/repo/object"
 	"github.com/kopia/kopia/snapshot"
+	"golang.org/x/sync/errgroup"
 
 	"farol/internal/record"
 )
@@ -222,35 +225,76 @@ func blobPath(l *foldLine, b record.Blob) (dir []string, name string) {
 // eachSegment calls fn for every segment of a point. What cannot be read is
 // collected; an error of fn ends it.
 func (a *Archive) eachSegment(ctx context.Context, p *Point, fn func(e *snapshot.DirEntry) error) (bad []error, err error) {
-	var descend func(oid string, depth int) error
-	descend = func(oid string, depth int) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		dir, err := a.readDir(ctx, oid)
-		if err != nil {
-			bad = append(bad, err)
-			return nil
-		}
-		for _, name := range sortedNames(dir) {
-			e := dir[name]
-			switch {
-			case depth == 0 && name == farolDir: // ours
-			case depth == 4 && !isMonth(name): // attachments and files
-			case depth < 5 && e.Type == snapshot.EntryTypeDirectory:
-				if err := descend(e.ObjectID.String(), depth+1); err != nil {
+	var descend func(dir map[string]*snapshot.DirEntry, depth int) error
+	descend = func(dir map[string]*snapshot.DirEntry, depth int) error {
+		names := slices.DeleteFunc(sortedNames(dir), func(name string) bool {
+			return depth == 0 && name == farolDir || // ours
+				depth == 4 && !isMonth(name) // attachments and files
+		})
+		for some := range slices.Chunk(names, dirsAhead) {
+			var within []string
+			for _, name := range some {
+				if depth < 5 && dir[name].Type == snapshot.EntryTypeDirectory {
+					within = append(within, dir[name].ObjectID.String())
+				}
+			}
+			below, missing := a.readDirs(ctx, within)
+			bad = append(bad, missing...)
+			for _, name := range some {
+				e := dir[name]
+				if err := ctx.Err(); err != nil {
 					return err
 				}
-			case depth == 5 && strings.HasSuffix(name, segmentExt):
-				if err := fn(e); err != nil {
-					return err
+				if sub := below[e.ObjectID.String()]; sub != nil {
+					if err := descend(sub, depth+1); err != nil {
+						return err
+					}
+				} else if depth == 5 && strings.HasSuffix(name, segmentExt) {
+					if err := fn(e); err != nil {
+						return err
+					}
 				}
 			}
 		}
 		return nil
 	}
-	err = descend(p.root, 0)
+	root, missing := a.readDirs(ctx, []string{p.root})
+	if err := ctx.Err(); err != nil || len(missing) > 0 {
+		return missing, err
+	}
+	err = descend(root[p.root], 0)
 	return bad, err
+}
+
+// dirsAhead is how many directories are read before the first of them is gone
+// through.
+const dirsAhead = 64
+
+// readDirs reads directories of the tree on every core. What cannot be read is
+// collected.
+func (a *Archive) readDirs(ctx context.Context, oids []string) (dirs map[string]map[string]*snapshot.DirEntry, bad []error) {
+	dirs = make(map[string]map[string]*snapshot.DirEntry, len(oids))
+	var mu sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, oid := range oids {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return nil
+			}
+			dir, err := a.readDir(ctx, oid)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				bad = append(bad, err)
+			} else {
+				dirs[oid] = dir
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return dirs, bad
 }
 
 // Segments lists the segments of the latest point in time: what a catalog may
