@@ -32,7 +32,7 @@ smoke: all ## the main job end to end, checked, unattended (CHATS=)
 	./bin/demo -smoke -fresh -dir .smoke -port 18443 -chats "$(CHATS)"
 
 test: ## run the tests
-	$(GO) test -timeout 20m ./...
+	$(GO) test ./...
 
 check: ## what CI holds besides the tests: format, generated code, vet, staticcheck
 	@test -z "$$(gofmt -l cmd internal templates static packaging/docs)" || { gofmt -l cmd internal templates static packaging/docs; echo "run gofmt -w"; exit 1; }

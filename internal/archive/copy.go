@@ -141,9 +141,10 @@ func (a *Archive) Copied(ctx context.Context, name string) (time.Time, error) {
 }
 
 // TakeCopy writes the newest whole copy of a name to what begin gives, in pieces
-// of 4 MiB of which several are written at once, and tells when it was made. begin is
-// called before each try, so that what a damaged copy left can be dropped. TakeCopy returns [ErrNotFound] when there is none and
-// [ErrCorrupt] when none is whole.
+// of 4 MiB of which several are written at once, and tells when it was made.
+// begin is called before each try, so that what a damaged copy left can be
+// dropped. TakeCopy returns [ErrNotFound] when there is none and [ErrCorrupt]
+// when none is whole.
 func (a *Archive) TakeCopy(ctx context.Context, name string, begin func() (io.WriterAt, error)) (made time.Time, err error) {
 	list, err := a.copies(ctx, name)
 	if err != nil {

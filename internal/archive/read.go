@@ -230,9 +230,12 @@ var errStop = errors.New("stop")
 func (a *Archive) Replay(ctx context.Context, after uint64, fn func(*Commit) error) error {
 	a.keep.RLock()
 	defer a.keep.RUnlock()
+	a.j.mu.Lock()
 	a.mu.Lock()
 	last, folded := a.lastSeq, a.pointer.Seq
 	a.mu.Unlock()
+	refs := slices.Clone(a.j.refs) // of the same moment: a fold may come to its end meanwhile
+	a.j.mu.Unlock()
 	if after >= last {
 		return nil
 	}
@@ -261,9 +264,6 @@ func (a *Archive) Replay(ctx context.Context, after uint64, fn func(*Commit) err
 			return err
 		}
 	}
-	a.j.mu.Lock()
-	refs := slices.Clone(a.j.refs)
-	a.j.mu.Unlock()
 	refs = slices.DeleteFunc(refs, func(r commitRef) bool { return r.seq <= after })
 	errs, err := a.eachCommit(ctx, refs, give)
 	if err != nil {
