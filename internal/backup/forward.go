@@ -137,7 +137,7 @@ func (f *forward) take(ctx context.Context, c *archive.Commit) error {
 		w := walked{c.Records[i], c.Locs[i], c.Seq, i}
 		var row catalog.Row
 		if describes(w.rec.Ref) {
-			row = f.e.late(&w)
+			row = f.e.shape(&w)
 			depts = depts || row.OfDept != nil
 			f.e.described(&row)
 		}
@@ -153,8 +153,8 @@ func (f *forward) take(ctx context.Context, c *archive.Commit) error {
 	return f.e.loadDepts(ctx) // what follows is classed by their new names
 }
 
-// late is the row of a record, ready to be written.
-func (e *Engine) late(w *walked) catalog.Row {
+// shape makes the row of a record, ready to be written.
+func (e *Engine) shape(w *walked) catalog.Row {
 	row := e.Row(&w.rec, w.loc, w.index)
 	row.Seq = w.seq
 	e.d.Catalog.Index(&row)
@@ -172,7 +172,7 @@ func (f *forward) flush(ctx context.Context) error {
 		g.Go(func() error {
 			for i := from; i < min(from+rebuildPart, len(f.rows)); i++ {
 				if f.rows[i].Ref.ID == "" {
-					f.rows[i] = f.e.late(&f.late[i])
+					f.rows[i] = f.e.shape(&f.late[i])
 				}
 			}
 			return nil

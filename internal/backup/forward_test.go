@@ -290,7 +290,6 @@ func TestASegmentThatCannotBeReadDoesNotKeepItFromStarting(t *testing.T) {
 // "payroll".
 func TestWhatCannotBeReadIsNoLessSecret(t *testing.T) {
 	b := newBench(t, simulator.Options{Seed: 16, People: 12, Messages: 50})
-	b.run(t, Full)
 	commit := func(r record.Record) catalog.Hit {
 		t.Helper()
 		r.Time, r.Dept = time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC), 1
